@@ -1,0 +1,1 @@
+"""What every deployable needs and none owns. Knows no deployable; its modules do not import each other."""

@@ -1,0 +1,121 @@
+"""run() with real programs: what they get, what they say, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit import command
+from kit.command import CommandFailed, CommandNotStarted, CommandTimedOut, run
+from kit.logging import configure
+
+
+def python(source: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", source, *arguments]
+
+
+def test_command_output_and_exit_code_are_returned() -> None:
+    completed = run(python("import sys; print('out'); print('err', file=sys.stderr)"), timeout_s=30.0)
+    assert (completed.exit_code, completed.stdout, completed.stderr) == (0, b"out\n", b"err\n")
+    assert completed.seconds > 0
+
+
+def test_command_arguments_reach_the_program_unchanged() -> None:
+    hostile = ["$(id)", "a b", "'; rm -rf x", "*", "-n", "é\n"]
+    completed = run(python("import sys, json; print(json.dumps(sys.argv[1:]))", *hostile), timeout_s=30.0)
+    assert json.loads(completed.stdout) == hostile
+
+
+def test_command_environment_is_small_and_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMEPORT_PORTAL_TOKEN", "hunter22")
+    completed = run(["/usr/bin/env"], timeout_s=30.0, env={"RESTIC_CACHE": "/c"})
+    names = {line.split("=", 1)[0] for line in completed.stdout.decode().splitlines()}
+    assert names <= {"PATH", "HOME", "TZ", "LC_ALL", "RESTIC_CACHE"}
+    assert {"LC_ALL", "RESTIC_CACHE"} <= names
+
+
+def test_command_standard_input_is_given_or_empty() -> None:
+    echo = python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())")
+    large = os.urandom(300_000)  # more than a pipe holds
+    assert run(echo, timeout_s=30.0, stdin=large).stdout == large
+    assert run(echo, timeout_s=30.0).stdout == b""
+
+
+def test_command_runs_in_the_given_directory(tmp_path: Path) -> None:
+    assert run(["/bin/pwd"], timeout_s=30.0, cwd=tmp_path).stdout.decode().strip() == str(tmp_path.resolve())
+
+
+def test_command_failed_says_code_and_error() -> None:
+    with pytest.raises(CommandFailed, match="ended with 3: no such table") as caught:
+        run(python("import sys; print('no such table', file=sys.stderr); sys.exit(3)"), timeout_s=30.0)
+    assert caught.value.completed.exit_code == 3
+
+
+def test_command_ended_by_a_signal_is_a_failure() -> None:
+    with pytest.raises(CommandFailed, match="ended with -9"):
+        run(python("import os; os.kill(os.getpid(), 9)"), timeout_s=30.0)
+
+
+def test_command_absent_or_not_executable_is_not_started(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"")
+    for program in ("/nonexistent/program", str(tmp_path / "data")):
+        with pytest.raises(CommandNotStarted, match="cannot be started"):
+            run([program], timeout_s=30.0)
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["-c"], ["/bin/echo", "a\0b"]])
+def test_command_argv_that_is_none_is_refused(argv: list[str]) -> None:
+    with pytest.raises(ValueError, match="argv must begin with a program"):
+        run(argv, timeout_s=30.0)
+
+
+FAMILY = """
+import os, signal, sys
+if sys.argv[2] == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = os.fork()
+if child:
+    with open(sys.argv[1] + ".tmp", "w") as pids:
+        pids.write(f"{os.getpid()} {child}")
+    os.rename(sys.argv[1] + ".tmp", sys.argv[1])
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("manner", ["polite", "stubborn"])
+def test_command_timed_out_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manner: str) -> None:
+    monkeypatch.setattr(command, "GRACE_S", 0.2)
+    with pytest.raises(CommandTimedOut, match=r"did not end within 2 s"):
+        run(python(FAMILY, str(tmp_path / "pids"), manner), timeout_s=2.0)
+    for pid in (tmp_path / "pids").read_text().split():
+        assert not _runs(int(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"  # a zombie waits for the reaper only
+
+
+def test_command_secrets_appear_neither_in_log_nor_in_errors() -> None:
+    log = io.StringIO()
+    configure(json=True, stream=log)
+    with pytest.raises(CommandFailed) as caught:
+        run(
+            python("import sys; sys.exit('wrong password ' + sys.argv[1])", "hunter22-long", "--p=hunter22"),
+            timeout_s=30.0,
+            secrets=["hunter22", "hunter22-long", ""],
+        )
+    logged = log.getvalue()
+    assert "command_ended" in logged
+    assert "[redacted]" in logged
+    for text in (logged, str(caught.value), repr(caught.value.completed)):
+        assert "hunter22" not in text
+        assert "-long" not in text
