@@ -1,0 +1,219 @@
+"""Homeport's own mail processes, as an operator starts them: `homeport mail ingress` and `homeport mail delivery`.
+
+    with Homeport(directory, transport=dovecot.lmtp_url, sentinel=SENTINEL) as homeport:
+        answer = homeport.post(message, rcpt_to="anna@home.test")
+        assert answer.status == 200
+
+`Poster` is what the Email Worker is in production: it signs, posts, and says what came back. It speaks plain
+`http.client` on one connection per post, so that nothing of a client library stands between test and wire.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mail_api.envelope import Envelope
+from mail_api.keys import Key
+from mail_api.signature import signed_headers
+from tests.services.process import Daemon, free_port
+
+HOMEPORT = [str(Path(sys.executable).with_name("homeport"))]
+POST_TIMEOUT_S = 60.0
+
+
+def message(body: bytes = b"Hello.\r\n") -> bytes:
+    """A small message that differs from every other one."""
+    return b"From: <a@example.org>\r\nMessage-ID: <%s@example.org>\r\n\r\n" % secrets.token_hex(8).encode() + body
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: HTTP status, JSON document ({} when it was none), header fields in lower case."""
+
+    status: int
+    document: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def smtp(self) -> dict[str, Any] | None:
+        return self.document.get("smtp")
+
+    @property
+    def type(self) -> str:
+        return str(self.document.get("type", "")).removeprefix("/problems/")
+
+
+@dataclass(slots=True)
+class Poster:
+    """A client of the ingress, signing with one key."""
+
+    port: int
+    key: Key
+
+    def post(
+        self,
+        raw: bytes,
+        *,
+        rcpt_to: str = "anna@home.test",
+        mail_from: str = "a@example.org",
+        message_id: str | None = None,
+        retained_at: int | None = None,
+        chunked: bool = False,
+        timeout_s: float = POST_TIMEOUT_S,
+        change: Mapping[str, str | None] | None = None,
+    ) -> Answer:
+        """Post a message.
+
+        change    header fields (lower case) to set after signing, None = leave out
+        raises    OSError, http.client.HTTPException when there is no answer
+        """
+        envelope = Envelope(
+            message_id or secrets.token_hex(16), mail_from, rcpt_to, len(raw), hashlib.sha256(raw).hexdigest(), retained_at
+        )
+        headers: dict[str, str | None] = dict(
+            signed_headers(self.key, now=int(time.time()), method="POST", path="/v1/messages", message=envelope)
+        )
+        headers |= {"content-type": "message/rfc822"} | dict(change or {})
+        sent = {name: value for name, value in headers.items() if value is not None}
+        body: bytes | Iterable[bytes] = (raw[at : at + 65536] for at in range(0, len(raw), 65536)) if chunked else raw
+        return self._request("POST", "/v1/messages", body, sent, chunked, timeout_s)
+
+    def get_health(self) -> Answer:
+        headers = signed_headers(self.key, now=int(time.time()), method="GET", path="/v1/health")
+        return self._request("GET", "/v1/health", b"", headers, False, POST_TIMEOUT_S)
+
+    def _request(
+        self, method: str, path: str, body: bytes | Iterable[bytes], headers: Mapping[str, str], chunked: bool, timeout_s: float
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request(method, path, body, dict(headers), encode_chunked=chunked)
+            response = connection.getresponse()
+            content = response.read()
+            try:
+                document = json.loads(content)
+            except ValueError:
+                document = {}
+            fields = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, document if isinstance(document, dict) else {}, fields)
+        finally:
+            connection.close()
+
+
+class UnixHTTPConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket: the control socket of the delivery process."""
+
+    def __init__(self, path: Path, *, timeout_s: float = 5.0) -> None:
+        super().__init__("control", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Homeport:
+    """Both processes over one state directory. Leaving the `with` kills what still runs; the directory is the test's.
+
+    settings   more HOMEPORT_MAIL_* by the name behind the prefix, such as {"DOMAINS": "home.test"}
+    argv       how to run `homeport`; crash tests put their own interpreter set-up in front
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        transport: str,
+        sentinel: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        state_dir: Path | None = None,
+        workers: int = 1,
+        argv: list[str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.state_dir = state_dir or directory / "state"
+        self.keys_file = directory / "keys"
+        self.port, self.metrics_port = free_port(), free_port()
+        self.key = Key.generate("test")
+        directory.mkdir(parents=True, exist_ok=True)
+        self.keys_file.write_text(self.key.line + "\n")
+        self.keys_file.chmod(0o600)
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")} | {
+            "HOMEPORT_MAIL_TRANSPORT": transport,
+            "HOMEPORT_MAIL_STATE_DIR": str(self.state_dir),
+            "HOMEPORT_MAIL_KEYS_FILE": str(self.keys_file),
+            "HOMEPORT_MAIL_HOSTNAME": "mx.test",
+        }
+        if sentinel:
+            self.environment["HOMEPORT_MAIL_SENTINEL"] = sentinel
+        self.environment |= {f"HOMEPORT_MAIL_{name}": value for name, value in (settings or {}).items()}
+        program = argv or HOMEPORT
+        listen = ["--listen", f"127.0.0.1:{self.port}", "--workers", str(workers)]
+        self.ingress = Daemon(
+            [*program, "mail", "ingress", *listen],
+            ready=self._ingress_answers,
+            log=directory / "ingress.log",
+            env=self.environment | {"HOMEPORT_MAIL_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}"},
+        )
+        self.delivery = Daemon(
+            [*program, "mail", "delivery"],
+            ready=self._delivery_answers,
+            log=directory / "delivery.log",
+            env=self.environment,
+        )
+        self.poster = Poster(self.port, self.key)
+        self.post = self.poster.post
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        self.ingress.start()
+        self.delivery.start()
+
+    def stop(self) -> None:
+        self.ingress.stop()
+        self.delivery.stop()
+
+    def kill(self) -> None:
+        self.ingress.kill()
+        self.delivery.kill()
+
+    def entries(self, place: str = "queue") -> list[str]:
+        """The queue ids in a place of the spool."""
+        return sorted(path.name for path in (self.state_dir / "spool" / place).iterdir())
+
+    def _ingress_answers(self) -> None:
+        answer = self.poster._request("GET", "/livez", b"", {}, False, 2.0)
+        if answer.status != 200:
+            raise OSError(f"/livez answered {answer.status}")
+
+    def _delivery_answers(self) -> None:
+        with contextlib.closing(UnixHTTPConnection(self.state_dir / "control.sock", timeout_s=2.0)) as connection:
+            connection.request("GET", "/livez")
+            if connection.getresponse().status != 200:
+                raise OSError("/livez of the control socket did not answer 200")
