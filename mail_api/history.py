@@ -1,0 +1,75 @@
+"""What happened to a message: event rows beside the ledger, and the questions `homeport mail trace` asks them.
+
+Every step a message takes leaves one event: time, step, and what was said (verdict, reply, queue id). No subjects, no
+bodies. Events are written in the transaction that settles the step, so a row never tells of something that did not
+last; they are kept for 90 days.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+KEEP_S = 90 * 86400.0  # wire.md and mail.md 4.2
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL,
+    at REAL NOT NULL,
+    step TEXT NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_by_message ON events (message_id, id);
+CREATE INDEX IF NOT EXISTS events_by_time ON events (at);
+"""
+
+
+class Step(enum.StrEnum):
+    RECEIVED = "received"
+    DUPLICATE = "duplicate"
+    RECIPIENT = "recipient"
+    SCANNED = "scanned"
+    DELIVERED = "delivered"
+    QUEUED = "queued"
+    ATTEMPTED = "attempted"
+    HELD = "held"
+    REFUSED = "refused"
+    FAILED = "failed"
+    RELEASED = "released"
+    RETRIED = "retried"
+    DROPPED = "dropped"
+    CORRUPT = "corrupt"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of one message; `at` in epoch seconds, `data` JSON-ready and free of content."""
+
+    step: Step
+    at: float
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def write_events(db: sqlite3.Connection, message_id: str, events: Iterable[Event]) -> None:
+    """Append events; the caller owns the transaction."""
+    db.executemany(
+        "INSERT INTO events (message_id, at, step, data) VALUES (?, ?, ?, ?)",
+        [(message_id, event.at, event.step.value, json.dumps(event.data)) for event in events],
+    )
+
+
+def read_events(db: sqlite3.Connection, message_id: str) -> list[Event]:
+    rows = db.execute("SELECT step, at, data FROM events WHERE message_id = ? ORDER BY id", (message_id,))
+    return [Event(Step(step), at, json.loads(data)) for step, at, data in rows]
+
+
+def prune_events(db: sqlite3.Connection, now: float, *, limit: int) -> int:
+    """Delete up to `limit` events older than KEEP_S; return how many."""
+    return db.execute(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ? LIMIT ?)", (now - KEEP_S, limit)
+    ).rowcount

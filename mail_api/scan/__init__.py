@@ -1,0 +1,1 @@
+"""Scanners: what looks into a message before it is delivered."""
