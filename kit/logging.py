@@ -90,6 +90,14 @@ def mask_address(address: str) -> str:
     return f"{local[:1]}***{at}{domain}" if address else "<>"
 
 
+def mask_addresses(text: str) -> str:
+    """Given text of others, such as a mail server's reply, return it with every mail address in it masked."""
+    return _ADDRESS.sub(lambda match: mask_address(match.group()), text)
+
+
+_ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:]+")
+
+
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Processor: replace the values of secret keys, at any depth."""
     return {key: _redacted(key, value) for key, value in event.items()}

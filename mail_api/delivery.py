@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kit.clock import Clock
-from kit.logging import get_logger, mask_address
+from kit.logging import get_logger, mask_address, mask_addresses
 from mail_api import metrics, retry, settle, trace_headers
 from mail_api.envelope import Envelope
 from mail_api.history import Event, Step
@@ -250,7 +250,7 @@ class Delivery:
 
     async def _try(self, claimed: Claimed) -> tuple[Verdict, Reply | None, Decision]:
         entry, content = claimed.entry, claimed.content
-        inspection = trace_headers.inspect(await asyncio.to_thread(content.read, 0, HEAD_BYTES), self._hostname)
+        inspection = await asyncio.to_thread(lambda: trace_headers.inspect(content.read(0, HEAD_BYTES), self._hostname))
         verdict = await self._verdict(claimed, inspection)
         forced = settle.judge_verdict(verdict, Mode.QUEUE)
         if forced is not None:
@@ -288,7 +288,7 @@ class Delivery:
         if reply is not None and reply.meaning is Meaning.UNREACHABLE:
             wait_s = self._transport_breaker.fail(now)
             if self._transport_breaker.failures == 1:
-                log.error("transport_unreachable", reply=str(reply), delay_s=wait_s)
+                log.error("transport_unreachable", reply=mask_addresses(str(reply)), delay_s=wait_s)
                 await self._note(entry.queue_id, None, Event(Step.ATTEMPTED, now, {"reply": str(reply)}))
             await self._put_back(claimed, now)
             return
@@ -328,7 +328,11 @@ class Delivery:
         )
         metrics.DEFERRED.inc()
         log.warning(
-            "message_deferred", queue_id=entry.queue_id, reason=reason, attempt=attempts, delay_s=round(delay_s)
+            "message_deferred",
+            queue_id=entry.queue_id,
+            reason=mask_addresses(reason),
+            attempt=attempts,
+            delay_s=round(delay_s),
         )
         try:
             await asyncio.to_thread(lambda: self._spool.defer(claimed, entry, due=now + delay_s))
@@ -343,7 +347,9 @@ class Delivery:
         await asyncio.to_thread(self._spool.hold, claimed, entry)
         await self._note(entry.queue_id, State.HELD, Event(Step.HELD, self._clock.now(), {"reason": reason}))
         metrics.HELD.inc()
-        log.error("message_held", queue_id=entry.queue_id, rcpt=mask_address(entry.rcpt_to), reason=reason)
+        log.error(
+            "message_held", queue_id=entry.queue_id, rcpt=mask_address(entry.rcpt_to), reason=mask_addresses(reason)
+        )
 
     async def _put_back(self, claimed: Claimed, due: float) -> None:
         """Nothing was tried, or it cannot be noted: the entry goes back as it was."""

@@ -23,8 +23,8 @@ from kit.problem import Problem
 from mail_api.refusal import BadAddress
 
 MAX_LOCAL_BYTES = 64  # RFC 5321 4.5.3.1.1; recipients only, since SRS and VERP senders exceed it
-MAX_DOMAIN_BYTES = 255  # RFC 5321 4.5.3.1.2
-MAX_ADDRESS_BYTES = 254  # RFC 5321 4.5.3.1.3: a path of 256 with its < and >
+MAX_DOMAIN_CHARS = 255  # RFC 5321 4.5.3.1.2; longer ones are not even mapped
+MAX_ADDRESS_BYTES = 254  # RFC 5321 4.5.3.1.3: a path of 256 with its < and >; leaves a domain less than its 255
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -172,9 +172,9 @@ def _normal(address: str, who: str) -> str:
 def _a_labels(domain: str, who: str) -> str:
     if _LITERAL.fullmatch(domain):
         return domain
-    if len(domain) <= MAX_DOMAIN_BYTES:
+    if len(domain) <= MAX_DOMAIN_CHARS:
         ascii_domain = domain.lower() if domain.isascii() else _mapped(domain)
-        if len(ascii_domain) <= MAX_DOMAIN_BYTES and _DOMAIN.fullmatch(ascii_domain):
+        if _DOMAIN.fullmatch(ascii_domain):
             return ascii_domain
     raise BadAddress(f"{who}: the domain is not valid")
 

@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS events (
     data TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_by_message ON events (message_id, id);
-CREATE INDEX IF NOT EXISTS events_by_time ON events (at);
 """
 
 

@@ -12,9 +12,9 @@ from mail_api.reply import Kind, Reply, Stage
 from mail_api.transport import Transport
 
 POSITIVE_TTL_S = 60.0  # a deleted mailbox is refused by the transport itself, so this only saves a round trip
-MAX_REMEMBERED = 10_000
+MAXREMEMBERED = 10_000
 
-_REMEMBERED = Reply(Kind.ANSWERED, Stage.RCPT, 250, "2.1.5", "remembered")
+REMEMBERED = Reply(Kind.ANSWERED, Stage.RCPT, 250, "2.1.5", "remembered")
 
 
 class Recipients:
@@ -27,12 +27,12 @@ class Recipients:
         """Return the transport's reply to RCPT, or a remembered positive one."""
         now = self._clock.monotonic()
         if self._known_until.get(rcpt_to, 0.0) > now:
-            return _REMEMBERED
+            return REMEMBERED
         reply = await self._transport.probe(rcpt_to, timeout_s=timeout_s)
         self._known_until.pop(rcpt_to, None)
         if reply.is_positive:
             self._known_until[rcpt_to] = now + POSITIVE_TTL_S
-            if len(self._known_until) > MAX_REMEMBERED:
+            if len(self._known_until) > MAXREMEMBERED:
                 self._known_until.popitem(last=False)
         return reply
 

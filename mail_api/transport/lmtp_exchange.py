@@ -78,6 +78,11 @@ class _Envelope(Exchange):
         self._sentinel = sentinel
         self._sentinel_accepted: bool | None = None
         self._transcript: list[Answer] = []
+        self._is_answered = False  # every recipient has its reply; what follows can only add to it
+
+    @property
+    def is_repeatable(self) -> bool:
+        return not self._is_answered
 
     def conclude(self) -> list[Reply]:
         """Return one reply for each recipient: what the server said to it, or what follows from its silence."""
@@ -133,6 +138,7 @@ class Probe(_Envelope):
     async def run(self, session: Session) -> None:
         self.stage, self._transcript = Stage.RCPT, session.answers
         *_, rset = await session.ask([_NULL_SENDER, *self._rcpts, _RSET])
+        self._is_answered = True
         await self._leave(session, must_reset=not rset.is_positive)
 
     def _accepted(self, rcpt: Answer, rank: int) -> Reply:
@@ -157,11 +163,10 @@ class Delivery(_Envelope):
         self._body = _Body.NONE
         self._body_at = 1 + len(rcpt_tos)  # where in the transcript the answers to the body begin
         self._refusal: Answer | None = None  # of DATA: nobody gets the message
-        self._is_answered = False
 
     @property
     def is_repeatable(self) -> bool:
-        return self._body is _Body.NONE and not self._is_answered
+        return self._body is _Body.NONE and super().is_repeatable
 
     async def run(self, session: Session) -> None:
         self.stage, self._transcript = Stage.MAIL, session.answers
