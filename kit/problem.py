@@ -23,7 +23,7 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 
 import structlog
@@ -119,14 +119,19 @@ def _subclasses(cls: type[Problem]) -> Iterator[type[Problem]]:
         yield from _subclasses(subclass)
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document, and give every request its id. Call it once per application."""
+def install(app: FastAPI, *, short_way: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
+    """Make every error of `app` a problem document, and give every request its id. Call it once per application.
+
+    short_way   wraps the whole framework: an application that answers some requests itself, for speed, and hands on
+                the rest. It raises like any other code, except that it turns `Problem` into a response itself.
+    """
     app.add_exception_handler(Problem, _from_problem)
     app.add_exception_handler(HTTPException, _from_http_exception)
     app.add_exception_handler(RequestValidationError, _from_validation_error)
     # The framework has no hook outside its own body limit and its own last resort, and both answer in plain text.
     build = app.build_middleware_stack
-    app.build_middleware_stack = lambda: _Edge(build())  # type: ignore[method-assign]
+    wrap = short_way or (lambda inner: inner)
+    app.build_middleware_stack = lambda: _Edge(wrap(build()))  # type: ignore[method-assign]
 
 
 async def _from_problem(_request: Request, error: Exception) -> Response:
@@ -182,7 +187,9 @@ class _Edge:
                 _log().info("client_disconnected", method=scope["method"], path=scope["path"])
             except Exception:
                 _log().exception("request_failed", method=scope["method"], path=scope["path"])
-                if answer.is_started and not answer.is_complete:
+                if not answer.is_started:
+                    await InternalError().response()(scope, receive, send)
+                elif not answer.is_complete:
                     raise  # the server cuts the connection, so that half an answer does not look whole
 
 

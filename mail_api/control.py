@@ -82,7 +82,9 @@ def bind(path: Path) -> socket.socket:
 
 
 def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Observer, *, clock: Clock) -> FastAPI:
-    app = FastAPI(title="Homeport mail control", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Homeport mail control", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     problem.install(app)
     app.include_router(health.routes())
 

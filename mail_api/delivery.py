@@ -147,8 +147,11 @@ class Delivery:
                 with contextlib.suppress(OSError):  # it is still queued, and the loop comes to it
                     await self._attempt(queue_id)
             while not stop.is_set():
-                await self._look()
-                self._start_due()
+                try:
+                    await self._look()
+                    self._start_due()
+                except OSError as error:  # the disk has a fault: what is claimed goes on, and we look again
+                    log.error("queue_unreadable", error=str(error))
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):

@@ -24,7 +24,6 @@ CREATE TABLE IF NOT EXISTS events (
     step TEXT NOT NULL,
     data TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS events_by_message ON events (message_id, id);
 """
 
 

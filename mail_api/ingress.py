@@ -255,11 +255,11 @@ class Ingress:
 
     async def _answer(self, received: Received, bad_address: BadAddress | None) -> Response:
         envelope = received.envelope
-        claim = await self._claim(received)
+        passage = Passage([_received_event(received)])
+        claim = await self._claim(received, passage)
         if isinstance(claim, Seen):
             metrics.DUPLICATES.inc()
             return self._receipt_of(claim, envelope)
-        passage = Passage()
         try:
             decision = await self._decide(received, bad_address, passage)
             return await self._settle(received, claim, decision, passage)
@@ -267,30 +267,18 @@ class Ingress:
             await self._release(claim, error, passage.events)
             raise
 
-    async def _claim(self, received: Received) -> Claim | Seen:
+    async def _claim(self, received: Received, passage: Passage) -> Claim | Seen:
         """Return the right to deliver, or what became of the message earlier. Waits for a delivery in flight."""
         envelope, content = received.envelope, received.content
         fingerprint = await _maybe_in_thread(
             content, trace_headers.fingerprint, envelope.mail_from, envelope.rcpt_to, content, received.inspection
-        )
-        event = Event(
-            Step.RECEIVED,
-            received.at,
-            {
-                "mail_from": envelope.mail_from,
-                "rcpt_to": envelope.rcpt_to,
-                "size_bytes": envelope.size_bytes,
-                "retained_at": envelope.retained_at,
-                "client_ip": received.inspection.trace.client_ip,
-                "key_id": received.key_id,
-            },
         )
         while True:
             now = self._clock.monotonic()
             lease_s = max(received.deadline - now, 0.0) + LEASE_MARGIN_S
             try:
                 answer = await self._parts.ledger.claim(
-                    envelope, fingerprint, lease_s=lease_s, key_id=received.key_id, events=[event]
+                    envelope, fingerprint, lease_s=lease_s, key_id=received.key_id, events=passage.events
                 )
             except (sqlite3.Error, OSError) as error:
                 log.error("ledger_failed", message_id=envelope.message_id, error=str(error))
@@ -551,6 +539,22 @@ async def _maybe_in_thread(content: bytes | Content, function: Any, *args: Any) 
     return function(*args) if size <= _INLINE_BYTES else await asyncio.to_thread(function, *args)
 
 
+def _received_event(received: Received) -> Event:
+    envelope = received.envelope
+    return Event(
+        Step.RECEIVED,
+        received.at,
+        {
+            "mail_from": envelope.mail_from,
+            "rcpt_to": envelope.rcpt_to,
+            "size_bytes": envelope.size_bytes,
+            "retained_at": envelope.retained_at,
+            "client_ip": received.inspection.trace.client_ip,
+            "key_id": received.key_id,
+        },
+    )
+
+
 def _storage_problem(error: OSError) -> Problem:
     if error.errno in NO_SPACE:
         return InsufficientStorage("the disk is full")
@@ -607,9 +611,10 @@ def create_app(parts: Callable[[], AbstractAsyncContextManager[Parts]]) -> FastA
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
-    problem.install(app)
+    problem.install(app, short_way=_ShortWay)
     app.include_router(health.routes())
 
     async def post_message(request: Request) -> Response:
@@ -622,6 +627,5 @@ def create_app(parts: Callable[[], AbstractAsyncContextManager[Parts]]) -> FastA
 
     app.router.add_route(PATH, post_message, methods=["POST"])
     app.router.add_route(HEALTH_PATH, get_health, methods=["GET"])
-    app.add_middleware(_ShortWay)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

@@ -170,7 +170,7 @@ class Ledger:
     async def claim(
         self, envelope: Envelope, fingerprint: str | None, *, lease_s: float, key_id: str, events: Iterable[Event] = ()
     ) -> Claim | Seen | Busy | Conflict:
-        """Ask for the right to deliver. `events` are written only with a Claim."""
+        """Ask for the right to deliver. `events` are written only when the content was seen under another id."""
         now = self._clock.now()
         token = f"{self._process}-{next(self._claims)}"
         note_key = now - self._key_used_at.get(key_id, 0.0) >= KEY_USE_EVERY_S
@@ -366,7 +366,6 @@ def _claim(
             return Busy(busy_until - now)
     is_repeat = row is not None and row[0] == State.IN_FLIGHT
     _put(db, envelope, State.IN_FLIGHT, None, None, fingerprint, token, lease_until, now)
-    history.write_events(db, envelope.message_id, events)
     return Claim(envelope.message_id, token, is_repeat)
 
 

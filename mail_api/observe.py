@@ -86,7 +86,9 @@ def checks(
 
 
 def create_metrics_app(named_checks: dict[str, health.Check], observer: Observer) -> FastAPI:
-    app = FastAPI(title="Homeport mail metrics", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Homeport mail metrics", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     problem.install(app)
     app.include_router(health.routes(named_checks, timeout_s=CHECK_S + 1.0))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -144,6 +145,7 @@ def ingress_app() -> FastAPI:
         transport = open_transport(settings, clock)
         ledger = Ledger.open(settings.ledger_file, clock=clock)
         keys = KeyRing(settings.keys_file, clock=clock)
+        gc.freeze()  # what start-up made stays: no collection needs to look at it again
         try:
             async with _metrics_server(settings, spool, transport, observer, clock):
                 yield Parts(settings, keys, spool, ledger, transport, NoScanner(), observer, clock)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import unquote, urlsplit
 
 import idna
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kit import settings
@@ -131,6 +131,12 @@ class MailSettings(settings.Settings):
             case _:
                 raise ValueError("must begin with lmtp://, lmtp+unix:// or maildir://")
         return value
+
+    @model_validator(mode="after")
+    def _maildir_needs_domains(self) -> Self:
+        if self.transport.startswith("maildir:") and not self.domains:
+            raise ValueError("HOMEPORT_MAIL_DOMAINS is not set: a maildir:// transport makes mailboxes only for these")
+        return self
 
     @property
     def transport_path(self) -> Path:

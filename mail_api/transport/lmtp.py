@@ -22,6 +22,7 @@ lmtp_exchange.py has the dialogue, lmtp_session.py the wire.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
@@ -57,7 +58,7 @@ class LmtpTransport:
     sentinel   an address that always exists, asked for after an unknown mailbox in the same session; None = never
     pool_size  connections at most; who finds none free waits in order of arrival
     idle_s     a connection unused for longer is closed instead of used
-    raises     ValueError for a url or a sentinel that cannot be used
+    raises     ValueError for a url, a hostname or a sentinel that cannot be used
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class LmtpTransport:
                 self._address = self._path
             case _:
                 raise ValueError(f"{url!r} is neither lmtp://HOST:PORT nor lmtp+unix:///path")
-        self._hostname = hostname
+        if not re.fullmatch(r"[!-~]+", hostname):
+            raise ValueError(f"{hostname!r} cannot stand in LHLO")
+        self._hostname = hostname.encode("ascii")
         self._sentinel = rcpt_command(sentinel) if sentinel else None
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
@@ -117,8 +120,7 @@ class LmtpTransport:
     async def close(self) -> None:
         """Say QUIT on the idle connections and wait until the server has closed them, briefly. Those in use follow."""
         self._is_closed = True
-        sessions = [session for session in self._idle if session.is_alive()]
-        self._idle.clear()
+        sessions, self._idle = self._idle, deque()
         for session in sessions:
             session.quit()
         await asyncio.gather(*(session.ended for session in sessions))
@@ -150,9 +152,7 @@ class LmtpTransport:
     def _take_idle(self) -> Session | None:
         """Return the connection used last that is still good; drop those that are not."""
         while self._idle and self._idle[0].idle_s > self._idle_s:
-            session = self._idle.popleft()
-            if session.is_alive():
-                session.quit()
+            self._idle.popleft().quit()
         while self._idle:
             session = self._idle.pop()
             if session.is_alive():

@@ -160,6 +160,7 @@ class Delivery(_Envelope):
         super().__init__(rcpt_tos, sentinel)
         self._mail_from = _path(mail_from)
         self._message = message
+        self._size_bytes = message.size_bytes
         self._body = _Body.NONE
         self._body_at = 1 + len(rcpt_tos)  # where in the transcript the answers to the body begin
         self._refusal: Answer | None = None  # of DATA: nobody gets the message
@@ -171,7 +172,7 @@ class Delivery(_Envelope):
     async def run(self, session: Session) -> None:
         self.stage, self._transcript = Stage.MAIL, session.answers
         envelope = [self._mail_command(session.offers), *self._rcpts]
-        is_small = self._message.size_bytes <= WHOLE_BYTES
+        is_small = self._size_bytes <= WHOLE_BYTES
         if is_small and session.idle_s <= FRESH_S and "CHUNKING" in session.offers and "PIPELINING" in session.offers:
             owed = await self._send_whole(session, envelope)
         else:
@@ -185,7 +186,7 @@ class Delivery(_Envelope):
 
     def _mail_command(self, offers: frozenset[str]) -> bytes:
         body = b" BODY=8BITMIME" if "8BITMIME" in offers else b""
-        size = b" SIZE=%d" % self._message.size_bytes if "SIZE" in offers else b""
+        size = b" SIZE=%d" % self._size_bytes if "SIZE" in offers else b""
         return b"MAIL FROM:<%s>%s%s\r\n" % (self._mail_from, body, size)
 
     async def _send_whole(self, session: Session, envelope: list[bytes]) -> int:
@@ -193,8 +194,11 @@ class Delivery(_Envelope):
 
         With nobody accepted that one is a 503, and the transaction stays open (mail.md 3.2).
         """
-        whole = [*envelope, b"BDAT %d LAST\r\n" % self._message.size_bytes]
-        whole += [chunk async for chunk in self._message.chunks()]
+        whole = [*envelope, b"BDAT %d LAST\r\n" % self._size_bytes]
+        if isinstance(self._message.content.source, bytes):
+            whole += self._message.blocks()
+        else:
+            whole += [chunk async for chunk in self._message.chunks()]
         session.expect(2 * len(envelope) - 1)
         await session.write(b"".join(whole))
         self._body = _Body.WHOLE
@@ -213,7 +217,7 @@ class Delivery(_Envelope):
         if "CHUNKING" in session.offers:
             session.expect(accepted)
             self._body = _Body.PART
-            await session.write(b"BDAT %d LAST\r\n" % self._message.size_bytes)
+            await session.write(b"BDAT %d LAST\r\n" % self._size_bytes)
             async for chunk in self._message.chunks():
                 await session.write(chunk)
         else:
@@ -235,10 +239,12 @@ class Delivery(_Envelope):
 
     def _accepted(self, rcpt: Answer, rank: int) -> Reply:
         """The answer to the body. A positive one counts only when there was a whole body to be answered."""
-        answer = self._refusal or next(iter(self._transcript[self._body_at + rank :]), None)
-        if answer is None or (answer.is_positive and self._body is not _Body.WHOLE):
+        if self._refusal is not None:
+            return self._refusal.at(Stage.DATA)
+        answers = [] if self._body is _Body.NONE else self._transcript[self._body_at + rank :]
+        if not answers or (answers[0].is_positive and self._body is not _Body.WHOLE):
             return self._silence()
-        return answer.at(Stage.DATA)
+        return answers[0].at(Stage.DATA)
 
     def _silence(self) -> Reply:
         return unknown(str(self.failure)) if self._body is _Body.WHOLE else super()._silence()

@@ -161,9 +161,9 @@ class Session(asyncio.Protocol):
         if not await self.arrived(1) or not self.answers[0].is_positive:
             raise self.why_over()
 
-    async def hello(self, hostname: str) -> None:
+    async def hello(self, hostname: bytes) -> None:
         """Say LHLO and note what is offered. Raise SessionLost when the server refuses."""
-        [answer] = await self.ask([b"LHLO %s\r\n" % hostname.encode("ascii")])
+        [answer] = await self.ask([b"LHLO %s\r\n" % hostname])
         if not answer.is_positive:
             raise self.why_over()
         self.offers = frozenset(line.partition(b" ")[0].decode("ascii", "replace").upper() for line in answer.lines[1:])
@@ -248,7 +248,10 @@ class Session(asyncio.Protocol):
         return self.is_settled and self.loss is None and not self._parser.is_inside and not self._poll.poll(0)
 
     def quit(self) -> None:
-        """Say goodbye to a settled session; `ended` is done when the server has closed, at most QUIT_S later."""
+        """Say goodbye if there is anybody left to say it to. `ended` is done QUIT_S later at the latest."""
+        if not self.is_alive():
+            self.abort()
+            return
         self._due = 1
         self._transport.write(b"QUIT\r\n")
         self._loop.call_later(QUIT_S, self._transport.abort)
