@@ -9,7 +9,6 @@ import hypothesis
 import pytest
 
 from kit.logging import configure
-from tests.services import fixtures
 
 pytest_plugins = ["tests.services.fixtures"]
 
@@ -17,10 +16,11 @@ hypothesis.settings.register_profile("homeport", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("homeport")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whatever asks for a daemon's fixture, however indirectly, is a `services` test."""
+    daemons = vars(config.pluginmanager.get_plugin("tests.services.fixtures")).keys()
     for item in items:
-        if isinstance(item, pytest.Function) and not vars(fixtures).keys().isdisjoint(item.fixturenames):
+        if isinstance(item, pytest.Function) and not daemons.isdisjoint(item.fixturenames):
             item.add_marker("services")
 
 

@@ -1,0 +1,63 @@
+# Homeport. `make` alone prints what there is.
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/debian-packages
+PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \
+	--allow-unsafe
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## .venv with everything in it, from the lock; done before whatever needs it
+	@scripts/setup
+
+run: setup ## start Homeport on 127.0.0.1, without Docker, accounts or root; Ctrl-C ends it
+	@$(BIN)/python scripts/run.py
+
+check: lint types imports ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
+	@$(PYTEST) -q -n 2 -m "not services and not slow and not soak and not bench"
+
+test: setup ## every test, against real daemons; installs missing Debian packages (asks first)
+	@scripts/debian-packages
+	@$(BIN)/python scripts/corpora.py
+	@$(PYTEST) -n 2 -m "not soak and not bench"
+
+soak: setup ## long runs with random kills, before an issue is called done
+	@scripts/debian-packages
+	@$(PYTEST) -m soak --timeout=0
+
+lint: setup ## ruff, its format, shellcheck
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check --diff
+	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
+
+format: setup ## let ruff put the code into shape
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+imports: setup ## who may import whom (.importlinter)
+	@$(BIN)/lint-imports --no-logo
+
+lock: setup ## resolve requirements/*.txt from pyproject.toml; `make lock LOCK=--upgrade` takes newer versions
+	@$(PIP_COMPILE) $(LOCK) --all-extras --output-file requirements/all.txt pyproject.toml
+	@for extra in mail-api portal backup; do \
+		$(PIP_COMPILE) --extra $$extra --constraint requirements/all.txt \
+			--output-file requirements/$$extra.txt pyproject.toml || exit 1; \
+	done
+
+bench-mail: setup ## measure the mail path against Postfix on one Dovecot
+	@scripts/debian-packages
+	@$(BIN)/python -m tests.bench.mail
+
+clean: ## remove .venv and caches; var/ stays, it holds mail and keys
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup run check test soak lint format types imports lock bench-mail clean
