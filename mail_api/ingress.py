@@ -177,7 +177,8 @@ class Ingress:
                 type=refused.type,
                 detail=mask_addresses(refused.detail),
             )
-            await upload.drain()
+            if not isinstance(refused, UploadTimeout):  # that body has been waited for long enough
+                await upload.drain()
             raise
         except Exception:
             metrics.REFUSED.labels("internal-error").inc()

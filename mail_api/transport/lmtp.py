@@ -127,9 +127,11 @@ class LmtpTransport:
 
     async def _run(self, exchange: Exchange, timeout_s: float, message_id: str | None = None) -> None:
         """Take an exchange through a session, through new ones where that is safe. What went wrong is left in it."""
+        deadline = self._now() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s), self._slots:
-                session = self._take_idle() or await self._open()
+            await self._take_slot(deadline)
+            try:
+                session = self._take_idle(deadline) or await self._open(deadline)
                 for repeats_left in reversed(range(REPEATS + 1)):
                     try:
                         await exchange.run(session)
@@ -137,25 +139,37 @@ class LmtpTransport:
                     except SessionLost as error:
                         stage = exchange.stage.value
                         log.warning("lmtp_connection_lost", message_id=message_id, stage=stage, error=str(error))
-                        if not (repeats_left and exchange.is_repeatable):
+                        if not (repeats_left and exchange.is_repeatable and self._now() < deadline):
                             raise
                     finally:
                         self._put_back(session)
-                    session = await self._open()
-        except TimeoutError:
-            exchange.failure = TimeoutError(f"no answer within {timeout_s:g} s")
+                    session = await self._open(deadline)
+            finally:
+                self._slots.release()
         except Unreachable as error:
             exchange.stage, exchange.failure = error.stage, error
         except OSError as error:
             exchange.failure = error
 
-    def _take_idle(self) -> Session | None:
+    async def _take_slot(self, deadline: float) -> None:
+        """Raise Unreachable when no connection may be used or opened before the deadline."""
+        if not self._slots.locked():
+            await self._slots.acquire()  # at once: a timer for nothing would be a tenth of a delivery's cost
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise Unreachable(Stage.CONNECT, "no connection became free in time") from error
+
+    def _take_idle(self, deadline: float) -> Session | None:
         """Return the connection used last that is still good; drop those that are not."""
         while self._idle and self._idle[0].idle_s > self._idle_s:
             self._idle.popleft().quit()
         while self._idle:
             session = self._idle.pop()
             if session.is_alive():
+                session.deadline = deadline
                 return session
             session.abort()
         return None
@@ -168,17 +182,17 @@ class LmtpTransport:
         else:
             self._idle.append(session)
 
-    async def _open(self) -> Session:
+    async def _open(self, deadline: float) -> Session:
         """Return a new session. Raise Unreachable; an outage is logged when it begins and when it ends."""
         stage, session = Stage.CONNECT, None
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                session = await self._connect()
+            async with asyncio.timeout_at(min(deadline, self._now() + self._connect_timeout_s)):
+                session = await self._connect(deadline)
                 await session.greet()
                 stage = Stage.LHLO
                 await session.hello(self._hostname)
         except OSError as error:
-            why = f"no answer within {self._connect_timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
+            why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             if not self._is_unreachable:
                 log.error("lmtp_unreachable", address=self._address, stage=stage.value, error=why)
             self._is_unreachable = True
@@ -191,10 +205,16 @@ class LmtpTransport:
         self._is_unreachable = False
         return session
 
-    async def _connect(self) -> Session:
+    async def _connect(self, deadline: float) -> Session:
         loop = asyncio.get_running_loop()
+
+        def session() -> Session:
+            return Session(deadline=deadline, clock=self._clock)
+
         if self._path:
-            _, session = await loop.create_unix_connection(lambda: Session(clock=self._clock), self._path)
-        else:
-            _, session = await loop.create_connection(lambda: Session(clock=self._clock), self._host, self._port)
-        return session
+            return (await loop.create_unix_connection(session, self._path))[1]
+        return (await loop.create_connection(session, self._host, self._port))[1]
+
+    def _now(self) -> float:
+        """The event loop's time, in which deadlines are given."""
+        return asyncio.get_running_loop().time()

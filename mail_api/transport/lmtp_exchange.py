@@ -6,9 +6,10 @@ leaves in it what is known; `conclude` turns that into one reply for each recipi
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from mail_api.content import Outgoing
 from mail_api.reply import Meaning, Reply, Stage, not_sent, unknown
@@ -214,28 +215,32 @@ class Delivery(_Envelope):
         """Send the body to those who were accepted; return how many answers to it are owed."""
         accepted = self._count_accepted()
         self.stage = Stage.DATA
-        if "CHUNKING" in session.offers:
-            session.expect(accepted)
-            self._body = _Body.PART
-            await session.write(b"BDAT %d LAST\r\n" % self._size_bytes)
-            async for chunk in self._message.chunks():
-                await session.write(chunk)
-        else:
+        if "CHUNKING" not in session.offers:
             [answer] = await session.ask([b"DATA\r\n"])
             if answer.code >= 400:
                 self._refusal = answer
                 return 1
             if answer.code != 354:
                 raise SessionLost(f"the server said {answer} to DATA")
-            session.expect(accepted)
             self._body_at += 1
-            self._body = _Body.PART
-            stuffer = DotStuffer()
-            async for chunk in self._message.chunks():
-                await session.write(stuffer.feed(chunk))
-            await session.write(stuffer.end())
+        session.expect(accepted)
+        self._body = _Body.PART
+        async with asyncio.timeout_at(session.deadline):  # reading the message may hang, too
+            async for piece in self._pieces(session.offers):
+                await session.write(piece)
         self._body = _Body.WHOLE
         return accepted
+
+    async def _pieces(self, offers: frozenset[str]) -> AsyncIterator[bytes]:
+        if "CHUNKING" in offers:
+            yield b"BDAT %d LAST\r\n" % self._size_bytes
+            async for chunk in self._message.chunks():
+                yield chunk
+        else:
+            stuffer = DotStuffer()
+            async for chunk in self._message.chunks():
+                yield stuffer.feed(chunk)
+            yield stuffer.end()
 
     def _accepted(self, rcpt: Answer, rank: int) -> Reply:
         """The answer to the body. A positive one counts only when there was a whole body to be answered."""

@@ -131,14 +131,16 @@ class Session(asyncio.Protocol):
 
     offers         the keywords that LHLO listed; nothing else may be used
     answers        all that came since the session was settled last, in order; an exchange may keep the list
+    deadline       in the loop's time, set by whoever uses the session; when it passes in a wait, that is a loss
     is_settled     everything was answered: fit for another exchange
     said_farewell  one of the answers was 421
     loss           why the session is of no more use, or None
     ended          done once the connection is gone
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, deadline: float, clock: Clock) -> None:
         loop = asyncio.get_running_loop()
+        self.deadline = deadline
         self.offers: frozenset[str] = frozenset()
         self.answers: list[Answer] = []
         self.is_settled = False
@@ -194,7 +196,7 @@ class Session(asyncio.Protocol):
         if self.loss is None:
             self._transport.write(data)
             if self._writer is not None:
-                await self._writer
+                await self._wait(self._writer)
             elif self._transport.is_closing():  # the write itself failed: connection_lost comes later
                 self._give_up("the server closed the connection")
         if self.loss is not None:
@@ -205,10 +207,8 @@ class Session(asyncio.Protocol):
         self._awaited = count
         if not self._has_enough:
             self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
+            await self._wait(self._reader)
+            self._reader = None
         return len(self.answers) >= count
 
     def why_over(self) -> SessionLost:
@@ -279,7 +279,7 @@ class Session(asyncio.Protocol):
                 self.answers.append(answer)
         except SessionLost as error:
             self._give_up(str(error))
-        if self._has_enough:
+        if self._reader is not None and self._has_enough:
             _wake(self._reader)
 
     def eof_received(self) -> None:
@@ -306,6 +306,13 @@ class Session(asyncio.Protocol):
     @property
     def _has_enough(self) -> bool:
         return len(self.answers) >= self._awaited or self._is_over
+
+    async def _wait(self, event: asyncio.Future[None]) -> None:
+        timer = self._loop.call_at(self.deadline, self._give_up, "no answer in time")
+        try:
+            await event
+        finally:
+            timer.cancel()
 
     def _give_up(self, why: str) -> None:
         if self.loss is None:

@@ -111,7 +111,7 @@ def test_envelope_digest_tells_envelopes_apart() -> None:
         return Envelope(other.pop("message_id", "a"), mail_from, rcpt_to, 1, "b").digest
 
     assert digest("a@x", "b@x") == digest("a@x", "b@x", message_id="other")
-    pairs = [("", "a@x"), ("a@x", ""), ("a@x", "b@x"), ("b@x", "a@x"), ("a@x b", "@x"), ("a@x", "B@x")]
+    pairs = [("", "a@x"), ("a@x", ""), ("a@x", "b@x"), ("b@x", "a@x"), ("a@x", "B@x"), ("a b", "c"), ("a", "b c")]
     assert len({digest(*pair) for pair in pairs}) == len(pairs)
 
 
@@ -229,6 +229,12 @@ def test_sender_may_have_what_a_recipient_may_not(address: str) -> None:
     assert parse_sender(address) == address
     with pytest.raises(BadAddress):
         parse_recipient(address)
+
+
+def test_sender_is_measured_in_octets() -> None:
+    assert parse_sender(f"{'ü' * 121}@example.com")
+    with pytest.raises(BadAddress, match="254 octets"):
+        parse_sender(f"{'ü' * 122}@example.com")
 
 
 @pytest.mark.parametrize("address", ["", "<>"])

@@ -52,6 +52,7 @@ def test_keys_file_with_comments_blank_lines_and_crlf_is_read() -> None:
         (f"k:{'0123456789abcdef' * 4}", "line 1: the secret is not random"),
         (f"k:{bytes(range(32)).hex()}", "line 1: the secret is not random"),
         (f"k:{(b'changethis' * 4)[:32].hex()}", "line 1: the secret is not random"),
+        (f"k:{b'31415926535897932384626433832795'.hex()}", "line 1: the secret is not random"),
         (_text(NEW, Key(NEW.key_id, OLD.secret)), "line 2: repeats"),
         (_text(NEW, Key("other", NEW.secret)), "line 2: repeats"),
         (_text(NEW, OLD, THIRD), "line 3: more than 2 keys"),
@@ -151,6 +152,29 @@ def test_ring_follows_a_replaced_file_within_a_second(file: File) -> None:
     assert file.ring.key_ids == (NEW.key_id, OLD.key_id)
     file.replace(_text(NEW))
     assert file.later().find(OLD.key_id) is None
+
+
+def test_ring_looks_at_the_file_once_a_second_at_most(file: File) -> None:
+    file.replace(_text(NEW))
+    assert file.later().current == NEW
+    file.replace(_text(THIRD))
+    file.clock.advance(RESTAT_S / 2)
+    assert file.ring.current == NEW
+    file.clock.advance(RESTAT_S / 2)
+    assert file.ring.current == THIRD
+
+
+def test_ring_follows_a_file_that_was_put_there_with_the_old_time_and_size(file: File) -> None:
+    before = file.path.stat()
+    file.replace(_text(NEW))
+    os.utime(file.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.path.stat().st_size == before.st_size
+    assert file.later().current == NEW
+
+
+def test_ring_reads_a_file_with_a_byte_order_mark(file: File) -> None:
+    file.replace("\ufeff" + _text(NEW))
+    assert file.later().current == NEW
 
 
 def test_ring_follows_a_file_rewritten_in_place_to_the_same_size(file: File) -> None:

@@ -15,11 +15,12 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from typing import Any, Self
 from mail_api.envelope import Envelope
 from mail_api.keys import Key
 from mail_api.signature import signed_headers
-from tests.services.process import Daemon, free_port
+from tests.services.process import POLL_S, Daemon, free_port
 
 HOMEPORT = [str(Path(sys.executable).with_name("homeport"))]
 POST_TIMEOUT_S = 60.0
@@ -37,6 +38,26 @@ POST_TIMEOUT_S = 60.0
 def message(body: bytes = b"Hello.\r\n") -> bytes:
     """A small message that differs from every other one."""
     return b"From: <a@example.org>\r\nMessage-ID: <%s@example.org>\r\n\r\n" % secrets.token_hex(8).encode() + body
+
+
+def received(stored: bytes) -> tuple[str, bytes]:
+    """Given a message as a mailbox has it, return its Homeport id and what stands below our header fields."""
+    match = _OUR_FIELDS.search(stored)
+    assert match, stored[:1000]
+    return match[1].decode(), stored[match.end() :]
+
+
+# the topmost id is ours; the Received field ends behind its date, even if what follows continues that line
+_OUR_FIELDS = re.compile(rb"^X-Homeport-Id: (\w{32})\r?\nReceived: [^;]*;\r?\n\t[^\r\n]*\r?\n", re.MULTILINE)
+
+
+def eventually(condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
+    """Return the first true value of `condition`; fail if there is none in time."""
+    give_up = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(POLL_S)
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,50 +88,89 @@ class Poster:
         self,
         raw: bytes,
         *,
+        announced: bytes | None = None,
+        chunked: bool = False,
+        timeout_s: float = POST_TIMEOUT_S,
+        change: Mapping[str, str | None] | None = None,
+        **envelope: Any,
+    ) -> Answer:
+        """Post a message.
+
+        announced  what length and digest are signed for, if not for `raw`
+        change     header fields (lower case) to set after signing, None = leave out
+        envelope   as for `headers`
+        raises     OSError, http.client.HTTPException when there is no answer
+        """
+        headers = self.headers(raw if announced is None else announced, **envelope) | dict(change or {})
+        sent = {name: value for name, value in headers.items() if value is not None}
+        body: bytes | Iterable[bytes] = (raw[at : at + 65536] for at in range(0, len(raw), 65536)) if chunked else raw
+        return self.request("POST", "/v1/messages", headers=sent, body=body, chunked=chunked, timeout_s=timeout_s)
+
+    def headers(
+        self,
+        raw: bytes,
+        *,
         rcpt_to: str = "anna@home.test",
         mail_from: str = "a@example.org",
         message_id: str | None = None,
         retained_at: int | None = None,
-        chunked: bool = False,
-        timeout_s: float = POST_TIMEOUT_S,
-        change: Mapping[str, str | None] | None = None,
-    ) -> Answer:
-        """Post a message.
-
-        change    header fields (lower case) to set after signing, None = leave out
-        raises    OSError, http.client.HTTPException when there is no answer
-        """
+        timestamp: int | None = None,
+    ) -> dict[str, str | None]:
+        """Return the header fields of a request that posts `raw`, signed now or at `timestamp`."""
         envelope = Envelope(
-            message_id or secrets.token_hex(16), mail_from, rcpt_to, len(raw), hashlib.sha256(raw).hexdigest(), retained_at
+            message_id or secrets.token_hex(16),
+            mail_from,
+            rcpt_to,
+            len(raw),
+            hashlib.sha256(raw).hexdigest(),
+            retained_at,
         )
-        headers: dict[str, str | None] = dict(
-            signed_headers(self.key, now=int(time.time()), method="POST", path="/v1/messages", message=envelope)
-        )
-        headers |= {"content-type": "message/rfc822"} | dict(change or {})
-        sent = {name: value for name, value in headers.items() if value is not None}
-        body: bytes | Iterable[bytes] = (raw[at : at + 65536] for at in range(0, len(raw), 65536)) if chunked else raw
-        return self._request("POST", "/v1/messages", body, sent, chunked, timeout_s)
+        now = int(time.time()) if timestamp is None else timestamp
+        signed = signed_headers(self.key, now=now, method="POST", path="/v1/messages", message=envelope)
+        return {"content-type": "message/rfc822", **signed}
 
     def get_health(self) -> Answer:
         headers = signed_headers(self.key, now=int(time.time()), method="GET", path="/v1/health")
-        return self._request("GET", "/v1/health", b"", headers, False, POST_TIMEOUT_S)
+        return self.request("GET", "/v1/health", headers=headers)
 
-    def _request(
-        self, method: str, path: str, body: bytes | Iterable[bytes], headers: Mapping[str, str], chunked: bool, timeout_s: float
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterable[bytes] = b"",
+        chunked: bool = False,
+        timeout_s: float = POST_TIMEOUT_S,
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-        try:
-            connection.request(method, path, body, dict(headers), encode_chunked=chunked)
-            response = connection.getresponse()
-            content = response.read()
-            try:
-                document = json.loads(content)
-            except ValueError:
-                document = {}
-            fields = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, document if isinstance(document, dict) else {}, fields)
-        finally:
-            connection.close()
+        """Send any request, signed or not. Raise OSError or http.client.HTTPException when there is no answer."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)) as connection:
+            connection.request(method, path, body, dict(headers or {}), encode_chunked=chunked)
+            return _answer(connection.getresponse())
+
+    def begin(self, fields: Iterable[tuple[str, object]]) -> socket.socket:
+        """Send the head of a post by hand, with these header fields; its body is the caller's, then `answer_on`."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=POST_TIMEOUT_S)
+        lines = ["POST /v1/messages HTTP/1.1", "host: homeport", *(f"{name}: {value}" for name, value in fields)]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        return connection
+
+
+def answer_on(connection: socket.socket) -> Answer:
+    """Read the answer to a request that was sent by hand."""
+    response = http.client.HTTPResponse(connection, method="POST")
+    response.begin()
+    return _answer(response)
+
+
+def _answer(response: http.client.HTTPResponse) -> Answer:
+    content = response.read()
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = {}
+    fields = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, document if isinstance(document, dict) else {}, fields)
 
 
 class UnixHTTPConnection(http.client.HTTPConnection):
@@ -208,7 +268,7 @@ class Homeport:
         return sorted(path.name for path in (self.state_dir / "spool" / place).iterdir())
 
     def _ingress_answers(self) -> None:
-        answer = self.poster._request("GET", "/livez", b"", {}, False, 2.0)
+        answer = self.poster.request("GET", "/livez", timeout_s=2.0)
         if answer.status != 200:
             raise OSError(f"/livez answered {answer.status}")
 
