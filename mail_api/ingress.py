@@ -40,7 +40,7 @@ from mail_api.ledger import Busy, Claim, Conflict, Ledger, Seen, State
 from mail_api.observe import Observer
 from mail_api.recipients import REMEMBERED, Recipients
 from mail_api.refusal import BadAddress, FinalRefusal, TooLarge
-from mail_api.reply import Meaning, Reply
+from mail_api.reply import Meaning, Reply, Stage, not_sent
 from mail_api.scan.verdict import Scanner, Verdict
 from mail_api.settings import (
     DRAIN_DEADLINE_S,
@@ -333,7 +333,10 @@ class Ingress:
 
     async def _ask_recipient(self, received: Received, passage: Passage) -> Reply:
         began = self._clock.monotonic()
-        reply = await self._recipients.ask(received.envelope.rcpt_to, timeout_s=min(PROBE_S, received.deadline - began))
+        left_s = received.deadline - began
+        if left_s < LEAST_DELIVERY_S:
+            return not_sent(Stage.RCPT, "no time was left to ask for the mailbox")
+        reply = await self._recipients.ask(received.envelope.rcpt_to, timeout_s=min(PROBE_S, left_s))
         if reply is not REMEMBERED:
             metrics.STAGES["recipient"].observe(self._clock.monotonic() - began)
         if not reply.is_positive:

@@ -12,22 +12,21 @@ delivered again under the same id. Only the holder of the token may settle the r
     (none) -> in-flight -> delivered | queued | held | released        released -> in-flight (a later try)
               queued    -> delivered | held | dropped                  held -> queued | dropped
 
-All SQL runs in one thread per process. What arrives while a transaction runs, or within GATHER_S of the first call,
-shares the next one (group commit): waking the thread costs more than its SQL. There is no index but the two that every
+A message's SQL runs on the event loop: a few writes into the page cache, without fsync and without waiting for a lock
+(docs/adr/0011). Calls that come within GATHER_S of each other share one transaction (group commit). What may take
+time, checkpoints and pruning, runs in a thread with a connection of its own. There is no index but the two that every
 message needs; an operator's question and the hourly pruning read the table.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import itertools
-import queue
 import secrets
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +43,10 @@ T = TypeVar("T")
 
 FINGERPRINT_KEEP_S = 86400.0  # wire.md: content is compared within 24 h only
 KEY_USE_EVERY_S = 60.0  # how exact "last used" of a key is
-BUSY_TIMEOUT_S = 5.0  # wait for the other process's transaction
-MAX_BATCH = 256
-GATHER_S = 0.001
+BUSY_TIMEOUT_S = 5.0  # wait for another process's transaction; on the event loop by trying again, never by blocking
+BUSY_RETRY_S = 0.002
+GATHER_S = 0.001  # what a call may wait for company; a transaction of its own would cost it 0.05 ms
+CHECKPOINT_CALLS = 200  # of calls, some 1 to 4 MB of write-ahead log
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -147,23 +147,18 @@ class Ledger:
         self._process = secrets.token_hex(8)
         self._claims = itertools.count()
         self._key_used_at: dict[str, float] = {}
-        self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._db = _connect_or_set_aside(path)
+        self._pending: list[_Call] = []
+        self._calls_since_checkpoint = 0
+        self._checkpoint: asyncio.Future[None] | None = None
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock) -> Ledger:
-        ledger = cls(path, clock=clock)
-        ledger._thread.start()
-        error = ledger._opened.get()
-        if error is not None:
-            raise error
-        return ledger
+        return cls(path, clock=clock)
 
     def close(self) -> None:
-        """Finish what was asked, then close the file."""
-        self._work.put(None)
-        self._thread.join()
+        """Close the file. Calls that were not answered yet fail."""
+        self._db.close()
 
     # -- what the pipe asks ---------------------------------------------------------------------------------------
 
@@ -222,100 +217,95 @@ class Ledger:
 
     async def prune(self, *, limit: int = 5000) -> int:
         """Forget what is older than its keep; call again while it returns `limit` or more."""
-        now = self._clock.now()
+        return await asyncio.to_thread(_prune, self._path, self._clock.now(), limit)
 
-        def transact(db: sqlite3.Connection) -> int:
-            gone = db.execute(
-                "DELETE FROM messages WHERE message_id IN (SELECT message_id FROM messages"
-                " WHERE updated_at < ? AND state NOT IN ('queued', 'held') LIMIT ?)",
-                (now - history.KEEP_S, limit),
-            ).rowcount
-            forgotten = db.execute(
-                "UPDATE messages SET fingerprint = NULL WHERE message_id IN (SELECT message_id FROM messages"
-                " WHERE fingerprint IS NOT NULL AND received_at < ? LIMIT ?)",
-                (now - FINGERPRINT_KEEP_S, limit),
-            ).rowcount
-            return max(gone, forgotten, history.prune_events(db, now, limit=limit))
-
-        return await self._do(transact)
+    # -- group commit ---------------------------------------------------------------------------------------------
 
     async def _do(self, transact: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._work.put(_Call(transact, loop, future))
+        self._pending.append(_Call(transact, future, loop.time()))
+        if len(self._pending) == 1:
+            loop.call_later(GATHER_S, self._commit, loop)
         return await future
 
-    # -- the thread -----------------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
+    def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what is pending in one transaction, or come again when another process holds the lock."""
         try:
-            db = _connect_or_set_aside(self._path)
-        except (OSError, sqlite3.Error) as error:
-            self._opened.put(error)
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if _is_busy(error) and loop.time() - self._pending[0].asked_at < BUSY_TIMEOUT_S:
+                loop.call_later(BUSY_RETRY_S, self._commit, loop)
+                return
+            self._fail_all(error)
             return
-        self._opened.put(None)
-        while (call := self._work.get()) is not None:
-            batch, is_last = [call], False
-            time.sleep(GATHER_S)
-            while len(batch) < MAX_BATCH and not is_last:
-                try:
-                    following = self._work.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    is_last = True
-                else:
-                    batch.append(following)
-            _run_batch(db, batch)
-            if is_last:
-                break
-        db.close()
+        batch, self._pending = self._pending, []
+        try:
+            results = [call.transact(self._db) for call in batch]
+            self._db.execute("COMMIT")
+        except Exception as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            _resolve(batch, error=error)
+            return
+        _resolve(batch, results)
+        self._calls_since_checkpoint += len(batch)
+        is_running = self._checkpoint is not None and not self._checkpoint.done()
+        if self._calls_since_checkpoint >= CHECKPOINT_CALLS and not is_running:
+            self._calls_since_checkpoint = 0
+            self._checkpoint = loop.run_in_executor(None, _checkpoint, self._path)
+
+    def _fail_all(self, error: Exception) -> None:
+        batch, self._pending = self._pending, []
+        _resolve(batch, error=error)
 
 
 @dataclass(slots=True)
 class _Call:
     transact: Callable[[sqlite3.Connection], Any]
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    result: Any = None
-    error: BaseException | None = None
+    asked_at: float  # by the event loop's clock
 
-    def resolve(self) -> None:
-        if self.future.cancelled():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
+
+def _resolve(batch: Sequence[_Call], results: Iterable[Any] = (), *, error: Exception | None = None) -> None:
+    for call, result in zip(batch, results if error is None else [None] * len(batch), strict=True):
+        if call.future.done():  # its asker was cancelled
+            continue
+        if error is not None:
+            call.future.set_exception(error)
         else:
-            self.future.set_result(self.result)
+            call.future.set_result(result)
 
 
-def _run_batch(db: sqlite3.Connection, batch: list[_Call]) -> None:
-    """Run the calls in one transaction; when it fails, all of them failed."""
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _checkpoint(path: Path) -> None:
+    """Move the write-ahead log into the database file, as far as that goes without waiting for anybody."""
     try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    except sqlite3.Error as error:  # the log grows until it works again; nothing is lost
+        log.error("ledger_checkpoint_failed", error=str(error))
+
+
+def _prune(path: Path, now: float, limit: int) -> int:
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as db:
+        old = db.execute(
+            "SELECT message_id FROM messages WHERE updated_at < ? AND state NOT IN ('queued', 'held') LIMIT ?",
+            (now - history.KEEP_S, limit),
+        ).fetchall()
+        stale = db.execute(
+            "SELECT message_id FROM messages WHERE fingerprint IS NOT NULL AND received_at < ? LIMIT ?",
+            (now - FINGERPRINT_KEEP_S, limit),
+        ).fetchall()
         db.execute("BEGIN IMMEDIATE")
-        try:
-            for call in batch:
-                call.result = call.transact(db)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-    except Exception as error:
-        for call in batch:
-            call.error = error
-    _resolve(batch)
-
-
-def _resolve(batch: list[_Call]) -> None:
-    def resolve_all() -> None:
-        for call in batch:
-            call.resolve()
-
-    try:
-        batch[0].loop.call_soon_threadsafe(resolve_all)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        log.debug("ledger_answer_unheard", calls=len(batch))
+        db.executemany("DELETE FROM messages WHERE message_id = ?", old)
+        db.executemany("UPDATE messages SET fingerprint = NULL WHERE message_id = ?", stale)
+        events = history.prune_events(db, now, limit=limit)
+        db.execute("COMMIT")
+        return max(len(old), len(stale), events)
 
 
 def _claim(
@@ -406,6 +396,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # a checkpoint calls fsync: not here
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise sqlite3.OperationalError(f"{path} was written by a newer Homeport (schema {version})")
@@ -418,6 +409,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         db.close()
         raise
+    db.execute("PRAGMA busy_timeout = 0")
     return db
 
 

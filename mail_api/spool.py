@@ -45,6 +45,7 @@ ENVELOPE = "envelope.json"
 TMP_MAX_AGE_S = 3600.0  # mail.md 4.1: younger entries may be an ingress at work
 MAX_UNSETTLED_CLAIMS = 5  # times delivery may die while it holds an entry before the entry is taken for the cause
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+NOT_AN_ENTRY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})  # a file is missing, or is none
 
 
 class Place(enum.StrEnum):
@@ -273,6 +274,8 @@ class Spool:
             try:
                 entry = self.read(Place.ACTIVE, queue_id)
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno not in NOT_AN_ENTRY:
+                    raise
                 self._exile(queue_id, str(error))
                 continue
             claims = entry.unsettled_claims + 1
@@ -298,22 +301,29 @@ class Spool:
         for path in list(self.tmp.iterdir()):
             try:
                 # ctime: an entry's mtime is its schedule, which may lie in the past
-                if self._clock.now() - path.stat().st_ctime > TMP_MAX_AGE_S:
+                if self._clock.now() - path.lstat().st_ctime <= TMP_MAX_AGE_S:
+                    continue
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
-                    removed += 1
+                else:
+                    path.unlink()
+                removed += 1
             except FileNotFoundError:
                 continue
         return removed
 
     def names(self, place: Place) -> list[str]:
-        return [name for name in os.listdir(self.root / place) if not name.startswith(".")]
+        """The queue ids in a place. What is no directory is not ours and is passed over, here and in `schedule`."""
+        with os.scandir(self.root / place) as items:
+            return [item.name for item in items if item.is_dir(follow_symlinks=False)]
 
     def schedule(self, place: Place) -> Iterator[tuple[float, str]]:
         """Yield (next attempt, queue id) of every entry, without opening one: the directory's mtime is its schedule."""
-        with os.scandir(self.root / place) as entries:
-            for item in entries:
+        with os.scandir(self.root / place) as items:
+            for item in items:
                 try:
-                    yield item.stat(follow_symlinks=False).st_mtime, item.name
+                    if item.is_dir(follow_symlinks=False):
+                        yield item.stat(follow_symlinks=False).st_mtime, item.name
                 except FileNotFoundError:
                     continue
 
@@ -344,7 +354,10 @@ class Spool:
         try:
             entry = self.read(Place.ACTIVE, queue_id)
             return Claimed(entry, _verified_content(active / MESSAGE, entry))
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in NOT_AN_ENTRY:
+                os.rename(active, self.path(Place.QUEUE, queue_id))  # the disk failed, not the entry
+                raise
             self._exile(queue_id, str(error))
             raise CorruptEntry(queue_id, str(error)) from error
 

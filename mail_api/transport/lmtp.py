@@ -148,11 +148,15 @@ class LmtpTransport:
                 self._slots.release()
         except Unreachable as error:
             exchange.stage, exchange.failure = error.stage, error
+        except TimeoutError:
+            exchange.failure = TimeoutError("the body was not sent in time")
         except OSError as error:
             exchange.failure = error
 
     async def _take_slot(self, deadline: float) -> None:
         """Raise Unreachable when no connection may be used or opened before the deadline."""
+        if self._now() >= deadline:
+            raise Unreachable(Stage.CONNECT, "there was no time left")
         if not self._slots.locked():
             await self._slots.acquire()  # at once: a timer for nothing would be a tenth of a delivery's cost
             return

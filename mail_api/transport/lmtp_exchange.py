@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
-from collections.abc import AsyncIterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from mail_api.content import Outgoing
 from mail_api.reply import Meaning, Reply, Stage, not_sent, unknown
 from mail_api.transport.lmtp_session import Answer, DotStuffer, Session, SessionLost
 
 FRESH_S = 2.0  # so soon after its last answer no server closes a connection for idleness
-WHOLE_BYTES = 64 * 1024  # up to here sending a body in vain costs less than waiting for an accepted recipient
+WHOLE_BYTES = 64 * 1024  # in memory: up to here a body sent in vain costs less than waiting for an accepted recipient
 
 _NULL_SENDER = b"MAIL FROM:<>\r\n"
 _RSET = b"RSET\r\n"
@@ -38,7 +39,7 @@ def rcpt_command(address: str) -> bytes:
     return b"RCPT TO:<%s>\r\n" % _path(address)
 
 
-class Exchange:
+class Exchange(ABC):
     """One use of a session.
 
     stage    of the answer that is awaited; MAIL stands for the whole envelope
@@ -54,9 +55,9 @@ class Exchange:
         """The same in another session would not do anything twice."""
         return True
 
+    @abstractmethod
     async def run(self, session: Session) -> None:
-        """Leave the session settled, or raise SessionLost when an answer is missing."""
-        raise NotImplementedError
+        """Leave the session settled. Raise SessionLost when an answer is missing, OSError when the message is."""
 
 
 class Noop(Exchange):
@@ -100,8 +101,9 @@ class _Envelope(Exchange):
                 replies.append(self._refused(rcpt))
         return replies + [self._silence() for _ in self._rcpts[len(rcpts) :]]
 
+    @abstractmethod
     def _accepted(self, rcpt: Answer, rank: int) -> Reply:
-        raise NotImplementedError
+        """Return the reply for the `rank`-th recipient that was accepted."""
 
     def _refused(self, rcpt: Answer) -> Reply:
         reply = rcpt.at(Stage.RCPT)
@@ -162,6 +164,7 @@ class Delivery(_Envelope):
         self._mail_from = _path(mail_from)
         self._message = message
         self._size_bytes = message.size_bytes
+        self._is_small = isinstance(message.content.source, bytes) and self._size_bytes <= WHOLE_BYTES
         self._body = _Body.NONE
         self._body_at = 1 + len(rcpt_tos)  # where in the transcript the answers to the body begin
         self._refusal: Answer | None = None  # of DATA: nobody gets the message
@@ -173,8 +176,7 @@ class Delivery(_Envelope):
     async def run(self, session: Session) -> None:
         self.stage, self._transcript = Stage.MAIL, session.answers
         envelope = [self._mail_command(session.offers), *self._rcpts]
-        is_small = self._size_bytes <= WHOLE_BYTES
-        if is_small and session.idle_s <= FRESH_S and "CHUNKING" in session.offers and "PIPELINING" in session.offers:
+        if self._is_small and session.idle_s <= FRESH_S and session.takes_whole:
             owed = await self._send_whole(session, envelope)
         else:
             await session.ask(envelope)
@@ -195,16 +197,11 @@ class Delivery(_Envelope):
 
         With nobody accepted that one is a 503, and the transaction stays open (mail.md 3.2).
         """
-        whole = [*envelope, b"BDAT %d LAST\r\n" % self._size_bytes]
-        if isinstance(self._message.content.source, bytes):
-            whole += self._message.blocks()
-        else:
-            whole += [chunk async for chunk in self._message.chunks()]
         session.expect(2 * len(envelope) - 1)
-        await session.write(b"".join(whole))
+        await session.write(b"".join((*envelope, b"BDAT %d LAST\r\n" % self._size_bytes, *self._message.blocks())))
         self._body = _Body.WHOLE
         is_answered = await session.arrived(len(envelope) + 1)
-        if session.said_farewell and any(answer.code == 421 for answer in self._transcript[: len(envelope)]):
+        if session.farewell and any(answer.code == 421 for answer in self._transcript[: len(envelope)]):
             self._body = _Body.NONE  # the server itself says that it took nothing
             raise session.why_over()
         if not is_answered:
@@ -224,23 +221,17 @@ class Delivery(_Envelope):
                 raise SessionLost(f"the server said {answer} to DATA")
             self._body_at += 1
         session.expect(accepted)
+        stuffer = None if "CHUNKING" in session.offers else DotStuffer()
         self._body = _Body.PART
         async with asyncio.timeout_at(session.deadline):  # reading the message may hang, too
-            async for piece in self._pieces(session.offers):
-                await session.write(piece)
+            if stuffer is None:
+                await session.write(b"BDAT %d LAST\r\n" % self._size_bytes)
+            async for chunk in self._message.chunks():
+                await session.write(stuffer.feed(chunk) if stuffer else chunk)
+            if stuffer is not None:
+                await session.write(stuffer.end())
         self._body = _Body.WHOLE
         return accepted
-
-    async def _pieces(self, offers: frozenset[str]) -> AsyncIterator[bytes]:
-        if "CHUNKING" in offers:
-            yield b"BDAT %d LAST\r\n" % self._size_bytes
-            async for chunk in self._message.chunks():
-                yield chunk
-        else:
-            stuffer = DotStuffer()
-            async for chunk in self._message.chunks():
-                yield stuffer.feed(chunk)
-            yield stuffer.end()
 
     def _accepted(self, rcpt: Answer, rank: int) -> Reply:
         """The answer to the body. A positive one counts only when there was a whole body to be answered."""

@@ -130,10 +130,11 @@ class Session(asyncio.Protocol):
     """One connection, for one exchange at a time.
 
     offers         the keywords that LHLO listed; nothing else may be used
+    takes_whole    a transaction, body included, may go out in one write
     answers        all that came since the session was settled last, in order; an exchange may keep the list
     deadline       in the loop's time, set by whoever uses the session; when it passes in a wait, that is a loss
     is_settled     everything was answered: fit for another exchange
-    said_farewell  one of the answers was 421
+    farewell       the answer that was 421, or None
     loss           why the session is of no more use, or None
     ended          done once the connection is gone
     """
@@ -142,9 +143,10 @@ class Session(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.deadline = deadline
         self.offers: frozenset[str] = frozenset()
+        self.takes_whole = False
         self.answers: list[Answer] = []
         self.is_settled = False
-        self.said_farewell = False
+        self.farewell: Answer | None = None
         self.loss: SessionLost | None = None
         self.ended: asyncio.Future[None] = loop.create_future()
         self._loop = loop
@@ -160,15 +162,16 @@ class Session(asyncio.Protocol):
 
     async def greet(self) -> None:
         """Wait for the server's greeting. Raise SessionLost when it is not 220."""
-        if not await self.arrived(1) or not self.answers[0].is_positive:
+        if not await self.arrived(1):
             raise self.why_over()
+        _require_positive(self.answers[0])
 
     async def hello(self, hostname: bytes) -> None:
         """Say LHLO and note what is offered. Raise SessionLost when the server refuses."""
         [answer] = await self.ask([b"LHLO %s\r\n" % hostname])
-        if not answer.is_positive:
-            raise self.why_over()
+        _require_positive(answer)
         self.offers = frozenset(line.partition(b" ")[0].decode("ascii", "replace").upper() for line in answer.lines[1:])
+        self.takes_whole = {"CHUNKING", "PIPELINING"} <= self.offers
         self.settle()
 
     async def ask(self, commands: Sequence[bytes]) -> list[Answer]:
@@ -212,10 +215,10 @@ class Session(asyncio.Protocol):
         return len(self.answers) >= count
 
     def why_over(self) -> SessionLost:
-        """Say why an answer is missing, or which one is the last."""
-        if self.answers and not self.answers[-1].is_positive:
-            return SessionLost(f"the server said {self.answers[-1]}")
-        return self.loss or SessionLost("the server stopped answering")
+        """Say why nothing more is to be expected."""
+        if self.farewell is not None:
+            return SessionLost(f"the server said {self.farewell}")
+        return self.loss or SessionLost("the server owes no answer")
 
     def balance(self, count: int) -> None:
         """State that the server owed `count` answers up to now, not more. Raise SessionLost when more have come."""
@@ -275,7 +278,8 @@ class Session(asyncio.Protocol):
                 if self._due < 0:
                     self.answers.clear()  # nobody can say which of them is the one too many
                     raise SessionLost(f"the server said, unasked, {answer}")
-                self.said_farewell |= answer.code == 421
+                if answer.code == 421:
+                    self.farewell = answer
                 self.answers.append(answer)
         except SessionLost as error:
             self._give_up(str(error))
@@ -301,7 +305,7 @@ class Session(asyncio.Protocol):
 
     @property
     def _is_over(self) -> bool:
-        return self.loss is not None or self.said_farewell
+        return self.loss is not None or self.farewell is not None
 
     @property
     def _has_enough(self) -> bool:
@@ -320,6 +324,11 @@ class Session(asyncio.Protocol):
             self._transport.abort()
             _wake(self._reader)
             _wake(self._writer)
+
+
+def _require_positive(answer: Answer) -> None:
+    if not answer.is_positive:
+        raise SessionLost(f"the server said {answer}")
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:
