@@ -46,7 +46,7 @@ KEY_USE_EVERY_S = 60.0  # how exact "last used" of a key is
 BUSY_TIMEOUT_S = 5.0  # wait for another process's transaction; on the event loop by trying again, never by blocking
 BUSY_RETRY_S = 0.002
 GATHER_S = 0.001  # what a call may wait for company; a transaction of its own would cost it 0.05 ms
-CHECKPOINT_CALLS = 200  # of calls, some 1 to 4 MB of write-ahead log
+CHECKPOINT_CALLS = 1000  # of calls, some 10 MB of write-ahead log
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -282,10 +282,15 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _checkpoint(path: Path) -> None:
-    """Move the write-ahead log into the database file, as far as that goes without waiting for anybody."""
+    """Move the write-ahead log into the database file, and let it begin anew.
+
+    First what can be moved while others write, then the little that they wrote meanwhile: only for that are they locked
+    out, or the log would never be empty and grow for as long as there is load.
+    """
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            for mode in ("PASSIVE", "RESTART"):
+                db.execute(f"PRAGMA wal_checkpoint({mode})")
     except sqlite3.Error as error:  # the log grows until it works again; nothing is lost
         log.error("ledger_checkpoint_failed", error=str(error))
 

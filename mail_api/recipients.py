@@ -12,7 +12,7 @@ from mail_api.reply import Kind, Reply, Stage
 from mail_api.transport import Transport
 
 POSITIVE_TTL_S = 60.0  # a deleted mailbox is refused by the transport itself, so this only saves a round trip
-MAXREMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 
 REMEMBERED = Reply(Kind.ANSWERED, Stage.RCPT, 250, "2.1.5", "remembered")
 
@@ -32,7 +32,7 @@ class Recipients:
         self._known_until.pop(rcpt_to, None)
         if reply.is_positive:
             self._known_until[rcpt_to] = now + POSITIVE_TTL_S
-            if len(self._known_until) > MAXREMEMBERED:
+            if len(self._known_until) > MAX_REMEMBERED:
                 self._known_until.popitem(last=False)
         return reply
 
