@@ -49,6 +49,12 @@ class EntryBusy(Problem):
     status, type, title = 409, "queue-entry-busy", "Queue entry is busy"
 
 
+class EntryDamaged(Problem):
+    """The entry's files do not say the same thing; they lie in the spool, for a human."""
+
+    status, type, title = 409, "queue-entry-damaged", "Queue entry is damaged"
+
+
 class Reason(BaseModel):
     """Why an operator does this; kept in the message's history."""
 
@@ -103,6 +109,8 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
             return place, spool.read(place, queue_id)
         except FileNotFoundError as error:
             raise EntryBusy(f"{queue_id} has just moved; ask again") from error
+        except ValueError as error:
+            raise EntryDamaged(f"{queue_id} in {place.value}: {error}") from error
 
     async def change(queue_id: str, source: Place, target: Place, entry: Entry) -> None:
         try:

@@ -289,10 +289,11 @@ class Delivery:
     async def _settle(self, claimed: Claimed, verdict: Verdict, reply: Reply | None, decision: Decision) -> None:
         entry, now = claimed.entry, self._clock.now()
         if reply is not None and reply.meaning is Meaning.UNREACHABLE:
-            wait_s = self._transport_breaker.fail(now)
-            if self._transport_breaker.failures == 1:
-                log.error("transport_unreachable", reply=mask_addresses(str(reply)), delay_s=wait_s)
-                await self._note(entry.queue_id, None, Event(Step.ATTEMPTED, now, {"reply": str(reply)}))
+            if self._transport_breaker.open_until <= now:  # one failure, however many entries met it at once
+                wait_s = self._transport_breaker.fail(now)
+                if self._transport_breaker.failures == 1:
+                    log.error("transport_unreachable", reply=mask_addresses(str(reply)), delay_s=wait_s)
+                    await self._note(entry.queue_id, None, Event(Step.ATTEMPTED, now, {"reply": str(reply)}))
             await self._put_back(claimed, now)
             return
         if reply is not None and self._transport_breaker.failures:
