@@ -137,9 +137,10 @@ def queue_retry(
     as_json: AsJson = False,
 ) -> None:
     """Try one entry, or all of them, now."""
-    path = f"/v1/queue/{_id(queue_id)}/retry" if queue_id else "/v1/queue/retry"
+    path = f"/v1/queue/{_id(queue_id)}/retry" if queue_id is not None else "/v1/queue/retry"
     answer = _control(state_dir, "POST", path)
-    _say(answer, as_json, "will be tried now" if queue_id else f"{answer.get('count')} entries will be tried now")
+    what = "will be tried now" if queue_id is not None else f"{answer['count']} entries will be tried now"
+    _say(answer, as_json, what)
 
 
 @queue.command("hold")
@@ -200,7 +201,7 @@ def trace(
 
     def find(ledger: LedgerReader) -> list[tuple[Row | None, list[Event]]]:
         if "@" in what:
-            return [(row, ledger.events(row.message_id)) for row in ledger.rows_of(what, limit=limit)]
+            return [(row, ledger.events(row.message_id)) for row in ledger.rows_of(_normal(what), limit=limit)]
         return [(ledger.row(what), ledger.events(what))]
 
     found = [(row, events) for row, events in _read_ledger(state_dir, find) if row is not None or events]
@@ -215,6 +216,17 @@ def trace(
         _print_events(events)
     if not found:
         _fail(f"nothing is known of {what}; traces are kept for 90 days")
+
+
+def _normal(address: str) -> str:
+    """The form in which the ledger has an address; as it is, if it has none: a bad address may be held."""
+    from mail_api.envelope import parse_sender
+    from mail_api.refusal import BadAddress
+
+    try:
+        return parse_sender(address)
+    except BadAddress:
+        return address
 
 
 def _read_ledger(state_dir: Path, ask: Callable[[LedgerReader], Any]) -> Any:
@@ -435,7 +447,14 @@ def _fail(text: str, *, code: int = 1) -> NoReturn:
 
 
 def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """Text stays readable; what a terminal would obey is escaped, which leaves the JSON value the same."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    print("".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text))
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")  # JSON escapes UTF-16 code units
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _print_table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

@@ -23,6 +23,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter, ValidationError
+
 from kit.clock import Clock
 from kit.logging import get_logger, mask_address, mask_addresses
 from mail_api import metrics, retry, settle, trace_headers
@@ -30,7 +32,7 @@ from mail_api.envelope import Envelope
 from mail_api.history import Event, Step
 from mail_api.ledger import Ledger, State
 from mail_api.reply import Meaning, Reply
-from mail_api.scan.verdict import Action, Scanner, Verdict
+from mail_api.scan.verdict import Scanner, Verdict
 from mail_api.settings import DRAIN_DEADLINE_S
 from mail_api.settle import Decision, Mode, Outcome, Policy
 from mail_api.spool import Claimed, CorruptEntry, Entry, Place, Spool
@@ -47,6 +49,9 @@ HOUSEKEEPING_S = 3600.0
 TRANSPORT_WAITS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # between knocks at a transport that cannot be reached
 STOP_S = 20.0  # deliveries under way get this long to end when the process is stopped
 SCAN_S = 60.0  # nobody waits for the answer
+
+
+_VERDICT = TypeAdapter(Verdict)
 
 
 @dataclass(slots=True)
@@ -130,6 +135,7 @@ class Delivery:
         self._transport_breaker = Breaker(_transport_wait_s)
         self._mailbox_breakers: dict[str, Breaker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stranded: set[str] = set()  # in active/, because they could not be moved back
         self._wake = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -148,6 +154,7 @@ class Delivery:
                     await self._attempt(queue_id)
             while not stop.is_set():
                 try:
+                    await self._requeue_stranded()
                     await self._look()
                     self._start_due()
                 except OSError as error:  # the disk has a fault: what is claimed goes on, and we look again
@@ -180,6 +187,13 @@ class Delivery:
         self._transport_breaker.close()
         self._mailbox_breakers.clear()
         self.wake()
+
+    async def _requeue_stranded(self) -> None:
+        for queue_id in list(self._stranded):
+            with contextlib.suppress(FileNotFoundError):
+                await asyncio.to_thread(self._spool.requeue, queue_id)
+            self._stranded.discard(queue_id)
+            log.info("entry_moved_at_last", queue_id=queue_id)
 
     # -- what is due ----------------------------------------------------------------------------------------------
 
@@ -279,8 +293,8 @@ class Delivery:
         """The verdict that came with the entry, or a new one."""
         entry = claimed.entry
         if entry.verdict is not None:
-            known = dict(entry.verdict)
-            return Verdict(Action(known.pop("action")), **known)
+            with contextlib.suppress(ValidationError):  # one that we cannot read is asked for again
+                return _VERDICT.validate_python(entry.verdict)
         envelope = Envelope(
             entry.queue_id, entry.mail_from, entry.rcpt_to, entry.size_bytes, entry.sha256, entry.retained_at
         )
@@ -361,7 +375,8 @@ class Delivery:
         try:
             await asyncio.to_thread(self._spool.unclaim, claimed, due)
             self._schedule.put(queue_id, due)
-        except OSError as error:  # it stays in active/ and is recovered at the next start
+        except OSError as error:  # it stays in active/ until the disk lets it move
+            self._stranded.add(queue_id)
             log.error("entry_stranded", queue_id=queue_id, error=str(error))
 
     async def _state_of(self, queue_id: str) -> State | None:

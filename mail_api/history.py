@@ -66,8 +66,11 @@ def read_events(db: sqlite3.Connection, message_id: str) -> list[Event]:
     return [Event(Step(step), at, json.loads(data)) for step, at, data in rows]
 
 
-def prune_events(db: sqlite3.Connection, now: float, *, limit: int) -> int:
-    """Delete up to `limit` events older than KEEP_S; return how many."""
-    return db.execute(
-        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ? LIMIT ?)", (now - KEEP_S, limit)
-    ).rowcount
+def old_events(db: sqlite3.Connection, now: float, *, limit: int) -> list[int]:
+    """Return the ids of up to `limit` events older than KEEP_S."""
+    return [number for (number,) in db.execute("SELECT id FROM events WHERE at < ? LIMIT ?", (now - KEEP_S, limit))]
+
+
+def delete_events(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Delete events by id; the caller owns the transaction."""
+    db.executemany("DELETE FROM events WHERE id = ?", [(number,) for number in numbers])

@@ -36,7 +36,7 @@ from mail_api.content import Content
 from mail_api.envelope import Envelope, read_envelope, read_unchecked_envelope
 from mail_api.history import Event, Step
 from mail_api.keys import KeyRing
-from mail_api.ledger import Busy, Claim, Conflict, Ledger, Seen, State
+from mail_api.ledger import SETTLED, Busy, Claim, Conflict, Ledger, Seen, State
 from mail_api.observe import Observer
 from mail_api.recipients import REMEMBERED, Recipients
 from mail_api.refusal import BadAddress, FinalRefusal, TooLarge
@@ -299,6 +299,10 @@ class Ingress:
                 state = State.HELD if place in (Place.HOLD, Place.CORRUPT) else State.QUEUED
                 await self._mark(answer, state, envelope.message_id, [])
                 return Seen(state, envelope.message_id, envelope.message_id)
+            # not there any more? Delivery may have settled it between our claim and our look
+            known = await self._parts.ledger.state_of(envelope.message_id)
+            if known in SETTLED:
+                return Seen(known, None if known is State.DELIVERED else envelope.message_id, envelope.message_id)
         return answer
 
     async def _decide(self, received: Received, bad_address: BadAddress | None, passage: Passage) -> Decision:

@@ -46,6 +46,7 @@ KEY_USE_EVERY_S = 60.0  # how exact "last used" of a key is
 BUSY_TIMEOUT_S = 5.0  # wait for another process's transaction; on the event loop by trying again, never by blocking
 BUSY_RETRY_S = 0.002
 GATHER_S = 0.001  # what a call may wait for company; a transaction of its own would cost it 0.05 ms
+RESTART_WAIT_MS = 50  # a checkpoint may hold up writers for a slow reader's sake; then the next one tries
 CHECKPOINT_CALLS = 1000  # of calls, some 10 MB of write-ahead log
 
 SCHEMA = """
@@ -244,7 +245,7 @@ class Ledger:
             results = [call.transact(self._db) for call in batch]
             self._db.execute("COMMIT")
         except Exception as error:
-            if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             _resolve(batch, error=error)
             return
@@ -289,10 +290,12 @@ def _checkpoint(path: Path) -> None:
     """
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
-            for mode in ("PASSIVE", "RESTART"):
-                db.execute(f"PRAGMA wal_checkpoint({mode})")
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            db.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS:d}")
+            db.execute("PRAGMA wal_checkpoint(RESTART)")
     except sqlite3.Error as error:  # the log grows until it works again; nothing is lost
-        log.error("ledger_checkpoint_failed", error=str(error))
+        if not _is_busy(error):
+            log.error("ledger_checkpoint_failed", error=str(error))
 
 
 def _prune(path: Path, now: float, limit: int) -> int:
@@ -305,12 +308,13 @@ def _prune(path: Path, now: float, limit: int) -> int:
             "SELECT message_id FROM messages WHERE fingerprint IS NOT NULL AND received_at < ? LIMIT ?",
             (now - FINGERPRINT_KEEP_S, limit),
         ).fetchall()
-        db.execute("BEGIN IMMEDIATE")
+        events = history.old_events(db, now, limit=limit)
+        db.execute("BEGIN IMMEDIATE")  # only now: nobody waits while the tables are read
         db.executemany("DELETE FROM messages WHERE message_id = ?", old)
         db.executemany("UPDATE messages SET fingerprint = NULL WHERE message_id = ?", stale)
-        events = history.prune_events(db, now, limit=limit)
+        history.delete_events(db, events)
         db.execute("COMMIT")
-        return max(len(old), len(stale), events)
+        return max(len(old), len(stale), len(events))
 
 
 def _claim(

@@ -36,6 +36,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from kit.atomic import fsync_dir
 from kit.clock import Clock
 from mail_api.content import CHUNK_BYTES, Content
@@ -90,9 +92,16 @@ class Entry:
             fields = json.loads(data)
             if fields["version"] != 1:
                 raise ValueError(f"entry version {fields['version']!r} is unknown")
-            return cls(**fields)
-        except (KeyError, TypeError, UnicodeDecodeError) as error:
+            return _ENTRY.validate_python(fields, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{ENVELOPE} is malformed: {where}: {first['msg']}") from error
+        except (KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{ENVELOPE} is malformed: {error}") from error
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +224,10 @@ class Spool:
 
     def read(self, place: Place, queue_id: str) -> Entry:
         """Raise FileNotFoundError when it is not there, ValueError when it is malformed."""
-        return Entry.from_json((self.path(place, queue_id) / ENVELOPE).read_bytes())
+        entry = Entry.from_json((self.path(place, queue_id) / ENVELOPE).read_bytes())
+        if entry.queue_id != queue_id:
+            raise ValueError(f"{ENVELOPE} is that of {entry.queue_id}")
+        return entry
 
     def accept(self, entry: Entry, content: Content, place: Place = Place.QUEUE) -> None:
         """Make the entry durable in `queue/` (due at once) or `hold/`. After this the message may be acknowledged.
@@ -383,6 +395,10 @@ class Spool:
         active = self.path(Place.ACTIVE, queue_id)
         os.utime(active, (due, due))
         os.rename(active, self.path(Place.QUEUE, queue_id))
+
+    def requeue(self, queue_id: str) -> None:
+        """Move an entry that nobody holds any more from `active/` back to `queue/`."""
+        os.rename(self.path(Place.ACTIVE, queue_id), self.path(Place.QUEUE, queue_id))
 
     def move(self, source: Place, target: Place, entry: Entry) -> None:
         """An operator's move between `queue/` and `hold/`; due at once. Raise FileNotFoundError when it is not there.

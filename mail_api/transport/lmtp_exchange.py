@@ -184,6 +184,7 @@ class Delivery(_Envelope):
         if not await session.arrived(self._body_at + owed):
             raise session.why_over()
         self._is_answered = True
+        self._transcript = list(self._transcript)  # whatever the server says from now on
         session.balance(self._body_at + owed)
         await self._leave(session, must_reset=self._refusal is not None or not self._count_accepted())
 

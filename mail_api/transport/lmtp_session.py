@@ -230,8 +230,6 @@ class Session(asyncio.Protocol):
 
     def settle(self) -> None:
         """State that every answer has come. What comes from now on was not asked for."""
-        if self._parser.is_inside:
-            self._give_up("the server sent more replies than it owed")
         self.answers = []
         self._due = 0
         self._settled_at = self._clock.monotonic()

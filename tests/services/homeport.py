@@ -207,7 +207,7 @@ class Homeport:
         self.directory = directory
         self.state_dir = state_dir or directory / "state"
         self.keys_file = directory / "keys"
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port, self.delivery_metrics_port = free_port(), free_port(), free_port()
         self.key = Key.generate("test")
         directory.mkdir(parents=True, exist_ok=True)
         self.keys_file.write_text(self.key.line + "\n")
@@ -233,7 +233,7 @@ class Homeport:
             [*program, "mail", "delivery"],
             ready=self._delivery_answers,
             log=directory / "delivery.log",
-            env=self.environment,
+            env=self.environment | {"HOMEPORT_MAIL_METRICS_LISTEN": f"127.0.0.1:{self.delivery_metrics_port}"},
         )
         self.poster = Poster(self.port, self.key)
         self.post = self.poster.post
@@ -266,6 +266,14 @@ class Homeport:
     def entries(self, place: str = "queue") -> list[str]:
         """The queue ids in a place of the spool."""
         return sorted(path.name for path in (self.state_dir / "spool" / place).iterdir())
+
+    def control(self, method: str, path: str, body: Any = None) -> Answer:
+        """Ask the delivery process on its control socket. Raise OSError when it does not answer."""
+        content = None if body is None else json.dumps(body)
+        fields = {} if content is None else {"content-type": "application/json"}
+        with contextlib.closing(UnixHTTPConnection(self.state_dir / "control.sock")) as connection:
+            connection.request(method, path, content, fields)
+            return _answer(connection.getresponse())
 
     def _ingress_answers(self) -> None:
         answer = self.poster.request("GET", "/livez", timeout_s=2.0)

@@ -40,6 +40,7 @@ class LmtpProxy:
         self.delay_s = 0.0
         self.is_silent = False
         self._server = TcpServer(self._serve)
+        self._upstreams: set[socket.socket] = set()
 
     @property
     def port(self) -> int:
@@ -61,12 +62,15 @@ class LmtpProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.refuse()
         self._server.__exit__(kind, error, trace)
 
     def refuse(self) -> None:
         """Refuse new connections and end those that are open, until `listen`."""
         self._server.refuse()
         self._server.hang_up()
+        for upstream in list(self._upstreams):
+            shut(upstream)  # wakes a thread that writes to a server which doesn't read
 
     def listen(self) -> None:
         self._server.listen()
@@ -79,7 +83,11 @@ class LmtpProxy:
         with socket.create_connection(("127.0.0.1", self.upstream_port), timeout=CONNECT_S) as upstream:
             upstream.settimeout(None)
             upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _Dialogue(self, client, upstream).run()
+            self._upstreams.add(upstream)
+            try:
+                _Dialogue(self, client, upstream).run()
+            finally:
+                self._upstreams.discard(upstream)
 
 
 class _Dialogue:

@@ -23,7 +23,7 @@ Leaving the context raises AssertionError when a client
 - used what LHLO didn't list: pipelining, BDAT, a MAIL parameter; or sent a bare LF in DATA.
 
 A connection in which a step broke the protocol (all but a reply in text with a code of its stage) is not judged by the
-first two rules: whoever hangs or talks garbage is rightly left.
+first two rules: whoever hangs or talks garbage is rightly left. Nor is one that is still open when the context ends.
 """
 
 from __future__ import annotations
@@ -127,6 +127,10 @@ class ScriptedLmtp:
         if error is None:
             assert not self.violations, "; ".join(self.violations)
 
+    def has_hung_up(self, connection: socket.socket) -> bool:
+        """Whether the test left the context while this client was still connected."""
+        return connection in self._server.hung_up
+
     def next_step(self, stage: str, default: str) -> Step:
         steps = self._script.get(stage)
         return steps.pop(0) if steps else default
@@ -167,7 +171,7 @@ class _Session:
         except _End:
             pass
         except ConnectionResetError:
-            if not self._is_faulty:
+            if self._is_judged:
                 self._violation("reset the connection: it left a reply unread")
 
     def _command(self, line: str) -> None:
@@ -277,7 +281,7 @@ class _Session:
     def _hold_back(self, which: str) -> None:
         """See whether the client goes on although it hasn't heard everything."""
         readable, _, _ = select.select([self._connection], [], [], HOLD_BACK_S)
-        if readable and not self._is_faulty and not self._buffer:
+        if readable and self._is_judged and not self._buffer:
             self._violation(f"went on before reply {which}")
 
     def _say(self, stage: str, default: str) -> bool:
@@ -328,8 +332,12 @@ class _Session:
             raise _End
         self._buffer += data
 
+    @property
+    def _is_judged(self) -> bool:
+        return not self._is_faulty and not self._peer.has_hung_up(self._connection)
+
     def _left(self) -> None:
-        if self._owes_quit and not self._is_faulty:
+        if self._owes_quit and self._is_judged:
             self._violation("left without QUIT though everything was answered: it waited for one reply too many")
 
     def _has_more(self) -> bool:

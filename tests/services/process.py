@@ -2,6 +2,9 @@
 
 A session's id is the pid of the child started here. The kernel does not give that number away while a member of the
 session lives, so a signal can only reach what was started here.
+
+When the test process itself dies without a word (SIGKILL, `os._exit` by a timeout), its daemons are killed too: a small
+shell waits beside each for the end of a pipe. Their directories stay then.
 """
 
 from __future__ import annotations
@@ -80,6 +83,7 @@ class Daemon:
         self._ready = ready
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -98,10 +102,16 @@ class Daemon:
 
     def start(self, *, deadline_s: float = START_DEADLINE_S) -> None:
         """Return when the daemon is ready. Raise ServiceFailed, with nothing left behind, when it isn't in time."""
+        if self.is_running:
+            raise ServiceFailed(f"{self.argv[0]} is running already")
+        self.kill()  # what is left of one that ended by itself
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._env, start_new_session=True
             )
+        # An end of file, and no line, means that we are gone. A session of its own keeps Ctrl-C from it.
+        guard = ["sh", "-c", "read _ || kill -s KILL -- -$0", str(self.pid)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         give_up = time.monotonic() + deadline_s
         while True:
             try:
@@ -122,7 +132,7 @@ class Daemon:
         if not self._gone(deadline_s):
             self.kill()
             raise ServiceFailed(f"{self.argv} did not end within {deadline_s} s\n{self.log_tail()}")
-        self._process = None
+        self._forget()
 
     def kill(self) -> None:
         """End all its processes at once (SIGKILL); return when they are gone."""
@@ -131,7 +141,7 @@ class Daemon:
         self._signal(signal.SIGKILL)
         if not self._gone(STOP_DEADLINE_S):
             raise ServiceFailed(f"{self.argv} survived SIGKILL")
-        self._process = None
+        self._forget()
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): the kernel goes on accepting connections for it, nobody answers."""
@@ -152,6 +162,11 @@ class Daemon:
                 signalled.add(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
+
+    def _forget(self) -> None:
+        assert self._guard is not None
+        self._guard.communicate(b"\n")
+        self._process = self._guard = None
 
     def _ended(self, *, within_s: float) -> bool:
         assert self._process is not None

@@ -12,6 +12,7 @@ from typing import Self
 
 from tests.services.process import free_port
 
+_TCP_ESTABLISHED = 1  # linux/tcp_states.h; it is CLOSE_WAIT once the other side has ended the connection
 _LINGER_0 = struct.pack("ii", 1, 0)  # socket(7): close() then discards what is unsent and sends RST
 
 
@@ -27,15 +28,24 @@ def shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
+def _is_established(connection: socket.socket) -> bool:
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_ESTABLISHED
+    except OSError:  # closed meanwhile
+        return False
+
+
 class TcpServer:
     """Hands every connection to `serve`, in a thread of its own, and closes it afterwards.
 
     connections   how many were accepted so far
+    hung_up       those that this side ended, not the other one
     """
 
     def __init__(self, serve: Callable[[socket.socket], None]) -> None:
         self.port = free_port()
         self.connections = 0
+        self.hung_up: set[socket.socket] = set()
         self._serve = serve
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
@@ -67,9 +77,11 @@ class TcpServer:
             self._listener = None
 
     def hang_up(self) -> None:
-        """End all open connections."""
+        """End all connections that the other side hasn't ended; the thread of such a one sees that by itself."""
         for connection in list(self._open):
-            shut(connection)
+            if _is_established(connection):
+                self.hung_up.add(connection)
+                shut(connection)
 
     def _accept(self, listener: socket.socket) -> None:
         with listener:

@@ -94,6 +94,18 @@ def test_proxy_silent_accepts_and_never_greets(proxy: LmtpProxy) -> None:
         Dialogue(proxy.port, timeout_s=0.2)
 
 
+def test_proxy_ends_while_its_server_hangs(running: Dovecot, letterbox: Mailbox) -> None:
+    try:
+        with LmtpProxy(running.lmtp_port) as proxy, Dialogue(proxy.port, timeout_s=0.3) as lmtp:
+            lmtp.ask(b"LHLO x")
+            lmtp.send(b"MAIL FROM:<>\r\nRCPT TO:<%s>\r\nBDAT 20000000 LAST\r\n" % letterbox.address.encode())
+            running.pause()
+            with pytest.raises(TimeoutError):
+                lmtp.send(bytes(20_000_000))
+    finally:
+        running.resume()
+
+
 def test_proxy_delays_each_reply(proxy: LmtpProxy) -> None:
     proxy.delay_s = 0.1
     started = time.monotonic()

@@ -103,3 +103,15 @@ def test_scripted_hang_never_answers() -> None:
     with ScriptedLmtp(body=[HANG]) as peer, Dialogue(peer.port, timeout_s=0.2) as lmtp, pytest.raises(TimeoutError):
         lmtp.transact(RCPTS[:1], b"x")
     assert peer.transactions[0].verb == "BDAT"
+
+
+def test_scripted_client_that_is_still_connected_at_the_end_is_not_blamed() -> None:
+    peer = ScriptedLmtp()
+    with peer:
+        lmtp = Dialogue(peer.port)
+        lmtp.ask(b"LHLO x")
+        lmtp.send(b"MAIL FROM:<>\r\nRCPT TO:<a@home.test>\r\nBDAT 1 LAST\r\nx")
+        for _ in range(3):
+            lmtp.reply()
+    lmtp.close()
+    assert not peer.violations
