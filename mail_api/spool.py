@@ -92,7 +92,7 @@ class Entry:
             fields = json.loads(data)
             if fields["version"] != 1:
                 raise ValueError(f"entry version {fields['version']!r} is unknown")
-            return _ENTRY.validate_python(fields, strict=True)
+            return _ENTRY.validate_json(data, strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
