@@ -1,0 +1,157 @@
+"""`make run`'s script as its user sees it: what it prints, where the message lies, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.process import POLL_S, free_port
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "run.py"
+START_S = 30.0
+STOP_S = 20.0
+LAST_LINE = "Ctrl-C stops everything."
+
+pytestmark = pytest.mark.slow
+
+
+class Checkout:
+    """A directory with the real script, so that its ./var is the test's, and its processes are known by that path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.port = free_port()
+        self.output = path / "output"
+        (path / "scripts").mkdir()
+        shutil.copy(SCRIPT, path / "scripts")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the script, with its output in a file: a terminal that nobody reads must not stop it."""
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, self.path / "scripts" / "run.py"],
+                env=os.environ | {"PORT": str(self.port), "HOMEPORT_MAIL_DOMAINS": "of-another-homeport.test"},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_it_says(self, text: str) -> str:
+        """Return all that was printed by the time `text` was."""
+        assert self.process is not None
+        give_up = time.monotonic() + START_S
+        while text not in (printed := self.output.read_text()):
+            assert self.process.poll() is None, printed
+            assert time.monotonic() < give_up, printed
+            time.sleep(POLL_S)
+        return printed
+
+    def end(self, number: signal.Signals | None = None) -> int:
+        """Send a signal, if one is given, and return the exit code."""
+        assert self.process is not None
+        if number is not None:
+            self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+    def processes(self) -> list[int]:
+        """Who runs with a setting that points in here."""
+        return [pid for pid, environment in environments() if bytes(self.path / "var") in environment]
+
+    def letters(self) -> list[Path]:
+        return sorted((self.path / "var/mail/maildir/homeport.test").glob("*/new/*"))
+
+
+def environments() -> Iterator[tuple[int, bytes]]:
+    for directory in Path("/proc").glob("[1-9]*"):
+        try:
+            yield int(directory.name), (directory / "environ").read_bytes()
+        except OSError:  # it ended meanwhile, or is somebody else's
+            continue
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    checkout = Checkout(tmp_path)
+    yield checkout
+    if checkout.process is not None:
+        checkout.process.kill()  # first: it starts nothing any more
+        checkout.process.wait()
+    for pid in checkout.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_delivers_a_sample_and_stops_everything(checkout: Checkout, number: signal.Signals) -> None:
+    checkout.start()
+    printed = checkout.wait_until_it_says(LAST_LINE)
+    assert len(checkout.processes()) == 2
+    [letter] = checkout.letters()
+    assert letter.parts[-3] == "you"
+    assert f"Sample message delivered: {letter.relative_to(checkout.path)}" in printed
+    assert b"\nSubject: Homeport test message\r\n" in letter.read_bytes()
+    assert checkout.end(number) == 0
+    assert checkout.processes() == []
+    assert "Traceback" not in checkout.output.read_text()
+
+
+def test_run_says_how_to_post_another_message(checkout: Checkout) -> None:
+    checkout.start()
+    printed = checkout.wait_until_it_says(LAST_LINE)
+    commands = dict(line.strip().split(":   ", 1) for line in printed.splitlines() if line.startswith("  "))
+    directory = checkout.path
+    for what, part in [
+        ("another message", "delivered: message "),
+        ("what happened", "-> anyone@homeport.test"),
+        ("what waits", "Nothing is in queue."),
+    ]:
+        said = subprocess.run(
+            commands[what].split(), cwd=directory, capture_output=True, text=True, check=True, timeout=START_S
+        )
+        assert part in said.stdout
+    assert [letter.parts[-3] for letter in checkout.letters()] == ["anyone", "you"]
+
+
+def test_run_again_finds_its_keys_and_mail(checkout: Checkout) -> None:
+    seen = []
+    for _ in range(2):
+        checkout.start()
+        checkout.wait_until_it_says(LAST_LINE)
+        assert checkout.end(signal.SIGINT) == 0
+        seen.append(((checkout.path / "var/mail/keys").read_text(), len(checkout.letters())))
+    (keys, letters), (keys_again, letters_again) = seen
+    assert keys_again == keys
+    assert (letters, letters_again) == (1, 2)
+
+
+def test_run_on_a_port_in_use_says_so_and_leaves_nothing(checkout: Checkout) -> None:
+    with socket.create_server(("127.0.0.1", checkout.port)):
+        checkout.start()
+        assert checkout.end() == 1
+    printed = checkout.output.read_text()
+    assert f"homeport: error: port {checkout.port} cannot be used: Address already in use" in printed
+    assert "make run PORT=" in printed
+    assert "Traceback" not in printed
+    assert checkout.processes() == []
+    checkout.start()  # the first try is not in the way of the second
+    checkout.wait_until_it_says(LAST_LINE)
+
+
+def test_run_ends_with_an_error_when_one_of_its_processes_does(checkout: Checkout) -> None:
+    checkout.start()
+    checkout.wait_until_it_says(LAST_LINE)
+    os.kill(checkout.processes()[-1], signal.SIGKILL)
+    assert checkout.end() == 1
+    assert "ended (exit code -9)" in checkout.output.read_text()
+    assert checkout.processes() == []
