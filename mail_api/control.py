@@ -1,7 +1,7 @@
 """The operator's hand on the queue: HTTP on `control.sock`, served by the delivery process.
 
-List, show, retry, hold, release, drop. Every act is recorded in the message's history with the peer's user id, which
-the kernel vouches for. The socket's file mode (0660, in a directory of the mail user's) decides who may connect.
+List, show, retry, hold, release, drop. Every act on an entry is recorded in its history with the peer's user id, which
+the kernel vouches for; retrying the whole queue is logged. The socket's file mode (0660, in a directory of the mail user's) decides who may connect.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
         )
 
     @app.post("/v1/queue/retry", status_code=202)
-    async def retry_all() -> dict[str, int]:
+    async def retry_all(request: Request) -> dict[str, int]:
         """Try everything that is queued now, whatever its back-off."""
 
         def reschedule() -> int:
@@ -167,6 +167,7 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
 
         count = await asyncio.to_thread(reschedule)
         delivery.retry_now()
+        log.info("queue_retried", entries=count, actor=request.client.host if request.client else "unknown")
         return {"count": count}
 
     @app.post("/v1/queue/{queue_id}/retry", status_code=202)

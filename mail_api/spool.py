@@ -34,9 +34,9 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from kit.atomic import fsync_dir
 from kit.clock import Clock
@@ -81,6 +81,8 @@ class Entry:
     unsettled_claims: int = 0
     reason: str = ""
     version: int = 1
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def to_json(self) -> bytes:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=True, separators=(",", ":")).encode("ascii")
