@@ -1,7 +1,8 @@
 """The operator's hand on the queue: HTTP on `control.sock`, served by the delivery process.
 
 List, show, retry, hold, release, drop. Every act on an entry is recorded in its history with the peer's user id, which
-the kernel vouches for; retrying the whole queue is logged. The socket's file mode (0660, in a directory of the mail user's) decides who may connect.
+the kernel vouches for; retrying the whole queue is logged. The socket's file mode (0660, in a directory of the mail
+user's) decides who may connect.
 """
 
 from __future__ import annotations

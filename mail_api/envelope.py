@@ -13,6 +13,7 @@ lower-case A-labels, likewise loosely: underscores and emoji are refused by IDNA
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -153,6 +154,7 @@ def _decimal(value: str, header: str) -> int:
     return int(value)
 
 
+@functools.lru_cache(4096)  # the same few recipients, over and over
 def _normal(address: str, who: str) -> str:
     if not address.isprintable():  # false for controls, line separators, direction marks, odd spaces
         raise BadAddress(f"{who}: the address has control characters")

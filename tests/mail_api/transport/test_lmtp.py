@@ -606,6 +606,14 @@ class TestDeadlines:
                 assert summary(await deliver(transport, timeout_s=0)) == [never_sent(Stage.CONNECT)]
         assert len(peer.transactions) == 1
 
+    async def test_lmtp_deadline_that_was_kept_does_not_end_the_connection_later(self) -> None:
+        with ScriptedLmtp() as peer:
+            async with lmtp(peer.port) as transport:
+                assert summary(await deliver(transport, timeout_s=0.3)) == [DELIVERED]
+                await asyncio.sleep(0.4)
+                assert summary(await deliver(transport)) == [DELIVERED]
+        assert peer.connections == 1
+
     async def test_lmtp_connect_deadline_is_its_own_and_leaves_no_connection(self) -> None:
         with SilentServer() as peer:
             async with lmtp(peer.port, connect_timeout_s=SOON_S) as transport:
