@@ -190,8 +190,12 @@ class Delivery:
 
     async def _requeue_stranded(self) -> None:
         for queue_id in list(self._stranded):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 await asyncio.to_thread(self._spool.requeue, queue_id)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                continue  # not yet; said when it began
             self._stranded.discard(queue_id)
             log.info("entry_moved_at_last", queue_id=queue_id)
 

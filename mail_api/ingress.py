@@ -13,6 +13,7 @@ so the body would have to be drained anyway, and a repeat is held to the same di
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import sqlite3
@@ -299,8 +300,10 @@ class Ingress:
                 state = State.HELD if place in (Place.HOLD, Place.CORRUPT) else State.QUEUED
                 await self._mark(answer, state, envelope.message_id, [])
                 return Seen(state, envelope.message_id, envelope.message_id)
+            known = None
             # not there any more? Delivery may have settled it between our claim and our look
-            known = await self._parts.ledger.state_of(envelope.message_id)
+            with contextlib.suppress(sqlite3.Error, OSError):
+                known = await self._parts.ledger.state_of(envelope.message_id)
             if known in SETTLED:
                 return Seen(known, None if known is State.DELIVERED else envelope.message_id, envelope.message_id)
         return answer

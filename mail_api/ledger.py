@@ -24,10 +24,12 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import fcntl
 import itertools
+import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,7 +150,7 @@ class Ledger:
         self._process = secrets.token_hex(8)
         self._claims = itertools.count()
         self._key_used_at: dict[str, float] = {}
-        self._db = _connect_or_set_aside(path)
+        self._db, self._inode = _open_file(path)
         self._pending: list[_Call] = []
         self._calls_since_checkpoint = 0
         self._checkpoint: asyncio.Future[None] | None = None
@@ -233,12 +235,15 @@ class Ledger:
     def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run what is pending in one transaction, or come again when another process holds the lock."""
         try:
+            if _inode(self._path) != self._inode:  # somebody set it aside, or removed it
+                self._reopen()
             self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             if _is_busy(error) and loop.time() - self._pending[0].asked_at < BUSY_TIMEOUT_S:
                 loop.call_later(BUSY_RETRY_S, self._commit, loop)
                 return
-            self._fail_all(error)
+            batch, self._pending = self._pending, []
+            self._fail(batch, error)
             return
         batch, self._pending = self._pending, []
         try:
@@ -247,7 +252,7 @@ class Ledger:
         except Exception as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            _resolve(batch, error=error)
+            self._fail(batch, error)
             return
         _resolve(batch, results)
         self._calls_since_checkpoint += len(batch)
@@ -256,9 +261,17 @@ class Ledger:
             self._calls_since_checkpoint = 0
             self._checkpoint = loop.run_in_executor(None, _checkpoint, self._path)
 
-    def _fail_all(self, error: Exception) -> None:
-        batch, self._pending = self._pending, []
+    def _fail(self, batch: Sequence[_Call], error: Exception) -> None:
         _resolve(batch, error=error)
+        if _is_spoiled(error):
+            try:
+                self._reopen(spoiled=self._inode)
+            except (sqlite3.Error, OSError) as failed:  # the next call finds the same, and tries again
+                log.error("ledger_not_reopened", error=str(failed))
+
+    def _reopen(self, *, spoiled: int | None = None) -> None:
+        self._db.close()
+        self._db, self._inode = _open_file(self._path, spoiled=spoiled)
 
 
 @dataclass(slots=True)
@@ -278,7 +291,7 @@ def _resolve(batch: Sequence[_Call], results: Iterable[Any] = (), *, error: Exce
             call.future.set_result(result)
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
@@ -419,26 +432,50 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     db.execute("PRAGMA busy_timeout = 0")
+    path.chmod(0o600)
     return db
 
 
-def _connect_or_set_aside(path: Path) -> sqlite3.Connection:
-    """Open the ledger; a file that is no database is renamed and a new ledger begun. Errors of any other kind rise."""
+def _open_file(path: Path, *, spoiled: int | None = None) -> tuple[sqlite3.Connection, int]:
+    """Open the ledger and return the connection and the file's inode. Errors but those of its content rise.
+
+    A file that is no database, or whose inode is `spoiled`, is set aside and a new ledger begun: once, however many
+    processes find it spoiled at the same moment.
+    """
+    with _locked(path.parent):
+        if spoiled is None or _inode(path) != spoiled:
+            try:
+                return _connect(path), _inode(path) or 0
+            except sqlite3.DatabaseError as error:
+                if not _is_spoiled(error):
+                    raise
+        aside = f"{path.name}.corrupt-{secrets.token_hex(4)}"
+        log.error("ledger_corrupt", moved_to=aside, consequence="repeats of earlier messages may be delivered twice")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(path.with_name(aside + suffix))
+        return _connect(path), _inode(path) or 0
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        db = _connect(path)
-        path.chmod(0o600)
-        return db
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise
-        aside = path.with_name(f"{path.name}.corrupt-{secrets.token_hex(4)}")
-        log.error(
-            "ledger_corrupt", moved_to=aside.name, consequence="repeats of earlier messages may be delivered twice"
-        )
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        return _connect(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _is_spoiled(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 # -- questions of the command line: read-only, without a running process ----------------------------------------------

@@ -47,6 +47,7 @@ ENVELOPE = "envelope.json"
 TMP_MAX_AGE_S = 3600.0  # mail.md 4.1: younger entries may be an ingress at work
 MAX_UNSETTLED_CLAIMS = 5  # times delivery may die while it holds an entry before the entry is taken for the cause
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+IS_THERE = frozenset({errno.ENOTEMPTY, errno.EEXIST})  # of a rename: an entry of that id is there already
 NOT_AN_ENTRY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})  # a file is missing, or is none
 
 
@@ -248,7 +249,7 @@ class Spool:
                 os.rename(work, target)
                 is_ours = True
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if error.errno not in IS_THERE:
                     raise
                 is_ours = False
                 shutil.rmtree(work)
@@ -305,7 +306,7 @@ class Spool:
             except OSError as error:
                 if error.errno not in NO_SPACE:
                     raise  # on a full disk it goes uncounted this time
-            os.rename(self.path(Place.ACTIVE, queue_id), self.path(Place.QUEUE, queue_id))
+            self.requeue(queue_id)
             recovered.append(queue_id)
         return recovered
 
@@ -365,12 +366,16 @@ class Spool:
             os.rename(self.path(Place.QUEUE, queue_id), active)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno in IS_THERE:
+                return None  # the same message is being delivered, and was spooled anew meanwhile
+            raise
         try:
             entry = self.read(Place.ACTIVE, queue_id)
             return Claimed(entry, _verified_content(active / MESSAGE, entry))
         except (ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in NOT_AN_ENTRY:
-                os.rename(active, self.path(Place.QUEUE, queue_id))  # the disk failed, not the entry
+                self.requeue(queue_id)  # the disk failed, not the entry
                 raise
             self._exile(queue_id, str(error))
             raise CorruptEntry(queue_id, str(error)) from error
@@ -396,19 +401,25 @@ class Spool:
         queue_id = claimed.entry.queue_id
         active = self.path(Place.ACTIVE, queue_id)
         os.utime(active, (due, due))
-        os.rename(active, self.path(Place.QUEUE, queue_id))
+        self.requeue(queue_id)
 
     def requeue(self, queue_id: str) -> None:
         """Move an entry that nobody holds any more from `active/` back to `queue/`."""
-        os.rename(self.path(Place.ACTIVE, queue_id), self.path(Place.QUEUE, queue_id))
+        self._leave_active(queue_id, Place.QUEUE)
 
     def move(self, source: Place, target: Place, entry: Entry) -> None:
         """An operator's move between `queue/` and `hold/`; due at once. Raise FileNotFoundError when it is not there.
 
         It goes by way of `active/`, so that a delivery that claims the entry at the same moment loses or wins whole.
         """
-        os.rename(self.path(source, entry.queue_id), self.path(Place.ACTIVE, entry.queue_id))
-        self._publish(entry, target, 0.0)
+        active = self.path(Place.ACTIVE, entry.queue_id)
+        os.rename(self.path(source, entry.queue_id), active)
+        try:
+            self._publish(entry, target, 0.0)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):  # it was published, only not fsynced
+                os.rename(active, self.path(source, entry.queue_id))
+            raise
 
     def reschedule(self, queue_id: str, due: float) -> None:
         """Make a queued entry due at `due`. Raise FileNotFoundError when it is not queued."""
@@ -424,13 +435,27 @@ class Spool:
         active = self.path(Place.ACTIVE, entry.queue_id)
         _replace_envelope(active, entry)
         os.utime(active, (due, due))
-        os.rename(active, self.path(target, entry.queue_id))
+        self._leave_active(entry.queue_id, target)
         fsync_dir(self.root / target)
+
+    def _leave_active(self, queue_id: str, target: Place) -> None:
+        """Move an entry out of `active/`. One of that id there is the same message, spooled anew: that one stays."""
+        try:
+            os.rename(self.path(Place.ACTIVE, queue_id), self.path(target, queue_id))
+        except OSError as error:
+            if error.errno not in IS_THERE:
+                raise
+            self.remove(Place.ACTIVE, queue_id)
 
     def _exile(self, queue_id: str, why: str) -> None:
         path = self.path(Place.ACTIVE, queue_id)
         (path / "why.txt").write_text(why + "\n", encoding="utf-8")
-        os.rename(path, self.path(Place.CORRUPT, queue_id))
+        try:
+            os.rename(path, self.path(Place.CORRUPT, queue_id))
+        except OSError as error:
+            if error.errno not in IS_THERE:
+                raise
+            os.rename(path, self.path(Place.CORRUPT, f"{queue_id}.{os.urandom(6).hex()}"))
         fsync_dir(self.root / Place.CORRUPT)
 
 

@@ -149,8 +149,14 @@ class FaultyHomeport(Homeport):
         return row[0] if row else None
 
     def places(self, message_id: str) -> list[str]:
-        """In which directories of the spool something of the message is."""
-        return [path.parent.name for path in (self.state_dir / "spool").glob(f"*/{message_id}*")]
+        """In which directories of the spool something of the message is. Looks twice: it may move on meanwhile."""
+        spool = self.state_dir / "spool"
+        return sorted({path.parent.name for _ in range(2) for path in spool.glob(f"*/{message_id}*")})
+
+
+def is_empty(homeport: Homeport) -> bool:
+    """Whether nothing is queued or being delivered; an entry may go back into the queue while one looks elsewhere."""
+    return not any(homeport.entries(place) for place in ("queue", "active", "queue"))
 
 
 def unanswered(ask: Callable[..., Answer], *args: Any, **options: Any) -> bool:

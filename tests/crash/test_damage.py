@@ -14,7 +14,7 @@ import pytest
 
 from mail_api.spool import MAX_UNSETTLED_CLAIMS, TMP_MAX_AGE_S, Spool
 from tests.clock import FakeClock
-from tests.crash.harness import PATIENCE_S, FaultyHomeport, copies, message, unanswered
+from tests.crash.harness import PATIENCE_S, FaultyHomeport, copies, is_empty, message, unanswered
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.homeport import eventually
 from tests.services.process import ServiceFailed
@@ -52,7 +52,7 @@ def test_entry_that_kills_delivery_is_set_aside_after_five_deaths(homeport: Faul
     eventually(lambda: homeport.entries("corrupt") == [poison])
     assert (corrupt / poison / "why.txt").read_text() == "delivery died 5 times while it held this entry\n"
     assert (corrupt / poison / "message.eml").read_bytes() == raws[poison]
-    eventually(lambda: not homeport.entries("queue") and not homeport.entries("active"))
+    eventually(lambda: is_empty(homeport))
     assert copies(mailbox) == {message_id: [raw] for message_id, raw in raws.items() if message_id != poison}
     repeat = homeport.post(raws[poison], rcpt_to=mailbox.address, message_id=poison)
     assert repeat.status == 202
@@ -165,7 +165,7 @@ def test_entry_both_held_by_a_dead_delivery_and_queued_again_is_delivered(
     for message_id in raws:
         shutil.copytree(spool / "queue" / message_id, spool / "active" / message_id)
     homeport.delivery.start()
-    eventually(lambda: not homeport.entries("queue") and not homeport.entries("active"))
+    eventually(lambda: is_empty(homeport))
     assert copies(mailbox).keys() == raws.keys()
 
 
@@ -176,7 +176,7 @@ def test_entry_damaged_twice_is_set_aside_twice(homeport: FaultyHomeport, mailbo
     (spool / "queue" / damaged / "envelope.json").unlink()
     shutil.copytree(spool / "queue" / damaged, spool / "corrupt" / damaged)
     homeport.delivery.start()
-    eventually(lambda: not homeport.entries("queue") and not homeport.entries("active"))
+    eventually(lambda: is_empty(homeport))
     assert copies(mailbox) == {whole: [raws[whole]]}
     assert len(homeport.entries("corrupt")) == 2
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mail_api.settings import MAX_MESSAGE_BYTES, MIN_FREE_FACTOR
-from tests.crash.harness import NOBODY, PATIENCE_S, copies, delivered, message
+from tests.crash.harness import NOBODY, PATIENCE_S, copies, delivered, is_empty, message
 from tests.crash.small_disk import MIB, NoNamespaces, SmallDisk
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.homeport import Homeport, eventually
@@ -52,7 +52,7 @@ class HomeportOnDisk(Homeport):
             ]
 
     def wait_until_empty(self) -> None:
-        eventually(lambda: not self.entries("queue") and not self.entries("active"), within_s=PATIENCE_S)
+        eventually(lambda: is_empty(self), within_s=PATIENCE_S)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import PATIENCE_S, copies, message
+from tests.crash.harness import PATIENCE_S, copies, is_empty, message
 from tests.services.dovecot import SENTINEL, Dovecot
 from tests.services.homeport import Answer, Homeport, eventually
 from tests.services.lmtp_proxy import LmtpProxy
@@ -164,11 +164,11 @@ def test_random_kills_lose_nothing(
             end.result()
         acknowledged_s = time.monotonic() - began
 
-        def is_empty() -> bool:
+        def is_all_delivered() -> bool:
             homeport.control("POST", "/v1/queue/retry")
-            return not homeport.entries("queue") and not homeport.entries("active")
+            return is_empty(homeport)
 
-        eventually(is_empty, within_s=PATIENCE_S)
+        eventually(is_all_delivered, within_s=PATIENCE_S)
         set_aside = {
             why.parent.name: why.read_text() for why in (homeport.state_dir / "spool" / "corrupt").glob("*/why.txt")
         }

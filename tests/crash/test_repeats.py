@@ -6,13 +6,25 @@ import contextlib
 import secrets
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import FULL_BYTES, PATIENCE_S, ROOMY_BYTES, FaultyHomeport, copies, delivered, message
+from kit.clock import SystemClock
+from mail_api.ledger import Ledger
+from tests.crash.harness import (
+    FULL_BYTES,
+    PATIENCE_S,
+    ROOMY_BYTES,
+    FaultyHomeport,
+    copies,
+    delivered,
+    is_empty,
+    message,
+)
 from tests.services.dovecot import SENTINEL, Dovecot, Mailbox
 from tests.services.homeport import Answer, Homeport, eventually
 from tests.services.lmtp_proxy import LmtpProxy
@@ -20,6 +32,7 @@ from tests.services.lmtp_proxy import LmtpProxy
 pytestmark = pytest.mark.slow
 AT_ONCE = 50
 PAGE_BYTES = 4096  # SQLite's
+GARBAGE = b"not what it was " * PAGE_BYTES
 
 
 def post_at_once(homeport: Homeport, raw: bytes, mailbox: Mailbox, message_ids: list[str]) -> list[Answer]:
@@ -95,23 +108,36 @@ class TestLedger:
             assert homeport.post(raw, rcpt_to=mailbox.address, message_id=message_id).status == 202
         assert homeport.entries("queue") == sorted(raws)
         homeport.delivery.start()
-        eventually(lambda: not homeport.entries("queue") and not homeport.entries("active"))
+        eventually(lambda: is_empty(homeport))
         assert copies(mailbox) == {message_id: [raw] for message_id, raw in raws.items()}
 
-    @pytest.mark.parametrize("workers", [1, 3])
-    def test_ledger_that_is_no_database_is_set_aside_once(
-        self, workers: int, dovecot: Dovecot, mailbox: Mailbox, tmp_path: Path
-    ) -> None:
+    def test_ledger_that_is_no_database_is_set_aside(self, dovecot: Dovecot, mailbox: Mailbox, tmp_path: Path) -> None:
         state_dir = tmp_path / "state"
         state_dir.mkdir()
-        (state_dir / "ledger.sqlite3").write_bytes(b"not what it was " * 4096)
+        (state_dir / "ledger.sqlite3").write_bytes(GARBAGE)
         raw, message_id = message(), secrets.token_hex(16)
-        with Homeport(tmp_path, transport=dovecot.lmtp_url, workers=workers) as homeport:
+        with Homeport(tmp_path, transport=dovecot.lmtp_url, workers=2) as homeport:
             answers = post_at_once(homeport, raw, mailbox, [message_id] * 10)  # to whichever worker
         assert {answer.status for answer in answers} == {200}
         assert delivered(mailbox, message_id, raw) == 1
         [aside] = state_dir.glob("ledger.sqlite3.corrupt-????????")
-        assert aside.read_bytes().startswith(b"not what it was ")
+        assert aside.read_bytes() == GARBAGE
+
+    def test_ledger_that_is_no_database_is_set_aside_by_one_of_those_who_open_it_at_once(self, tmp_path: Path) -> None:
+        ledger = tmp_path / "ledger.sqlite3"
+        ledger.write_bytes(GARBAGE)
+        begin = threading.Barrier(4)
+
+        def open_ledger(_: int) -> Ledger:
+            begin.wait()
+            return Ledger.open(ledger, clock=SystemClock())
+
+        with ThreadPoolExecutor(begin.parties) as threads:
+            opened = list(threads.map(open_ledger, range(begin.parties)))
+        for each in opened:
+            each.close()
+        [aside] = tmp_path.glob("ledger.sqlite3.corrupt-????????")
+        assert aside.read_bytes() == GARBAGE
 
     def test_ledger_damaged_within_is_set_aside(self, homeport: FaultyHomeport, mailbox: Mailbox) -> None:
         """Its first page says that it is a database; the others are lost."""
@@ -126,7 +152,7 @@ class TestLedger:
         homeport.start()
         raw, message_id = message(), secrets.token_hex(16)
         eventually(lambda: homeport.post(raw, rcpt_to=mailbox.address, message_id=message_id).status == 202)
-        eventually(lambda: not homeport.entries("queue") and not homeport.entries("active"), within_s=PATIENCE_S)
+        eventually(lambda: is_empty(homeport), within_s=PATIENCE_S)
         assert copies(mailbox)[message_id] == [raw]
 
     def test_ledger_lost_while_delivery_holds_the_entry_stops_nothing(self, dovecot: Dovecot, tmp_path: Path) -> None:

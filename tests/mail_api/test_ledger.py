@@ -337,7 +337,7 @@ class TestFile:
         assert [found.name for found in tmp_path.iterdir()] == ["ledger.sqlite3"]
 
     def test_directory_that_is_not_there_is_said_at_once(self, tmp_path: Path) -> None:
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(FileNotFoundError):
             Ledger.open(tmp_path / "missing" / "ledger.sqlite3", clock=FakeClock())
 
     async def test_error_of_one_call_reaches_its_caller_and_the_next_goes_on(
