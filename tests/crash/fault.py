@@ -1,10 +1,11 @@
 """Run `homeport` so that it dies, or meets an error, at a chosen step: `python fault.py DIRECTORY mail delivery`.
 
-A step is one call that changes the spool or the ledger, the reading of an entry's message, or one end of an LMTP body.
-It is named by its call and, below the spool, its paths; the same name twice in a row is one step:
+A step is one call that changes the spool, the ledger or a Maildir, the reading of an entry's message, or one end of an
+LMTP body. It is named by its call and the paths below the spool or `maildir`; one name twice in a row is one step:
 
     mkdir tmp/ID.RANDOM                          rename tmp/ID.RANDOM queue/ID           fsync queue
     write tmp/ID.RANDOM/message.eml              read active/ID/message.eml              ledger BEGIN, ledger COMMIT
+    link maildir/home.test/anna/new/ID.HOST      fsync maildir/home.test/anna/new
     lmtp body (what holds the message's head, and all up to its reply)                   lmtp reply (the reply to it)
 
 Steps are counted from 0 while DIRECTORY/ROLE.plan exists (ROLE is ingress or delivery), anew for each plan, and noted
@@ -125,9 +126,12 @@ class Faults:
         _close(descriptor)
 
 
-def install(faults: Faults, state_dir: Path) -> None:
+def install(faults: Faults, state_dir: Path, transport: str) -> None:
     """Wrap what changes the disk, for this process and until it ends."""
-    _wrap_os(faults, state_dir / "spool")
+    roots = {state_dir / "spool": Path()}
+    if transport.startswith("maildir://"):
+        roots[Path(transport.removeprefix("maildir://"))] = Path("maildir")
+    _wrap_os(faults, roots)
     _wrap_sqlite(faults)
     _wrap_lmtp(faults)
 
@@ -135,17 +139,19 @@ def install(faults: Faults, state_dir: Path) -> None:
 # -- the spool --------------------------------------------------------------------------------------------------------
 
 
-def _wrap_os(faults: Faults, spool: Path) -> None:
+def _wrap_os(faults: Faults, roots: dict[Path, Path]) -> None:
+    """Wrap the calls below each root; how its paths are named is the root's value."""
+
     def name_of(path: Any, dir_fd: int | None = None) -> str | None:
-        """Return a path or a descriptor as its path below the spool; None when it is elsewhere."""
+        """Return a path or a descriptor as a step names it; None when it is elsewhere."""
         if isinstance(path, int):
             path = str(Path(f"/proc/self/fd/{path}").readlink()).removesuffix(" (deleted)")
         elif dir_fd is not None:
             path = Path(f"/proc/self/fd/{dir_fd}").readlink() / path
-        try:
-            return str(Path(path).relative_to(spool))
-        except ValueError:
-            return None
+        for root, name in roots.items():
+            with contextlib.suppress(ValueError):
+                return str(name / Path(path).relative_to(root))
+        return None
 
     def os_error(act: str) -> OSError:
         number = getattr(errno, act)
@@ -238,7 +244,8 @@ def _wrap_lmtp(faults: Faults) -> None:
 def main() -> None:
     directory, *arguments = sys.argv[1:]
     role = arguments[1]
-    install(Faults(Path(directory), role), Path(os.environ["HOMEPORT_MAIL_STATE_DIR"]))
+    state_dir, transport = Path(os.environ["HOMEPORT_MAIL_STATE_DIR"]), os.environ["HOMEPORT_MAIL_TRANSPORT"]
+    install(Faults(Path(directory), role), state_dir, transport)
     cli.main(arguments)
 
 

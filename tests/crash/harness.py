@@ -25,7 +25,7 @@ FULL_BYTES, ROOMY_BYTES = 1, 2**30  # quotas; without one, Dovecot would go by t
 PATIENCE_S = 30.0  # for what takes milliseconds on an idle machine
 
 _NAMES = (
-    (re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{12})?"), "ID"),
+    (re.compile(r"[0-9a-f]{32}(\.mx\.test)?(\.[0-9a-f]{8,12})?"), "ID"),
     (re.compile(r"(?<=tmp/#)[0-9]+"), ""),
     (re.compile(r"(?<=unlink tmp/ID/)\S+"), "*"),
 )
@@ -139,6 +139,15 @@ class FaultyHomeport(Homeport):
             assert time.monotonic() < give_up, f"{message_id} stays in {self.places(message_id)}"
             assert self.control("POST", "/v1/queue/retry").status == 202
             time.sleep(10 * POLL_S)
+
+    def open_files(self, role: str) -> list[str]:
+        """The files below the spool that a process has open, the lock left out."""
+        found = []
+        for path in Path(f"/proc/{self.daemon(role).pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found.append(str(path.readlink()))
+        spool = f"{self.state_dir}/spool/"
+        return [path for path in found if path.startswith(spool) and path != f"{spool}delivery.lock"]
 
     # -- what is there --------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ INGRESS_ROWS = {
     "I2": Row("in-flight", None),
     "I3": Row("in-flight", None, ONCE_OR_TWICE),
     "I4": Row("in-flight", None, TWICE),
+    "I3 maildir": Row("in-flight", None),
+    "I4 maildir": Row("in-flight", None),  # once: the repeat finds it by its name
     "I5": Row("delivered", None),
     "I6": Row("in-flight", "tmp"),
     "I7": Row("in-flight", "queue"),
@@ -144,6 +146,19 @@ INGRESS = {
     "spool": Life("I1", _spooled(_WRITTEN)),
     "spool large": Life("I1", _STREAMED + _spooled(_LINKED)),
     "hold": Life("I1", _spooled(_WRITTEN, "hold", " hold")),
+}
+MAILDIR = {
+    "maildir": Life(
+        "I1",
+        (
+            *_TAKEN,
+            *_at("I3 maildir", *(f"{verb} maildir/home.test/anna/tmp/ID" for verb in ("create", "write", "fdatasync"))),
+            *_at("I4 maildir", "link maildir/home.test/anna/new/ID"),
+            *_at("I4 maildir", "unlink maildir/home.test/anna/tmp/ID", "fsync maildir/home.test/anna/new"),
+            *_at("I4 maildir", "ledger BEGIN"),
+            *_at("I5", "ledger COMMIT"),
+        ),
+    )
 }
 DELIVERY = {
     "deliver": Life(

@@ -88,6 +88,7 @@ def test_ingress_meets_an_error_keeps_what_it_acknowledges(
         homeport.drain(message_id)
     assert copies(mailbox) == {message_id: [raw] for message_id, raw in raws.items()}
     assert homeport.entries("corrupt") == []
+    assert homeport.open_files("ingress") == []
 
 
 @pytest.mark.parametrize("act", sorted(REACH.keys() - {"EDQUOT"}))
@@ -116,3 +117,4 @@ def test_delivery_meets_an_error_keeps_the_entry(
             is_forgetful = life == "deliver" and act != "EIO"
             assert delivered(mailbox, message_id, raw) in ({1, 2} if is_forgetful else {1})
             assert spooling.entries("corrupt") == []
+    assert spooling.open_files("delivery") == []

@@ -105,6 +105,7 @@ class _Dialogue:
         try:
             self._pass_commands()
         finally:
+            self._awaited.put("NOTHING")  # wakes a thread that holds a reply nobody asked for
             shut(self._upstream)
             replies.join()
 
@@ -137,6 +138,9 @@ class _Dialogue:
     def _pass_replies_of(self, stream: BinaryIO) -> None:
         accepted = 0  # recipients of the transaction in progress
         while reply := _read_reply(stream):
+            if reply.startswith(b"421"):  # the server's farewell answers no command
+                self._client.sendall(reply)
+                continue
             match self._awaited.get():
                 case "LHLO":
                     reply = _without(reply, self._proxy.strip)
