@@ -11,7 +11,7 @@ from kit.problem import Problem
 from mail_api.envelope import Envelope
 from mail_api.refusal import MailLoop
 from mail_api.settings import MAX_MESSAGE_BYTES, MIN_FREE_FACTOR
-from mail_api.spool import Spool
+from mail_api.spool import NO_SPACE, Spool
 from mail_api.trace_headers import Inspection
 
 MAX_RECEIVED_FIELDS = 100  # RFC 5321 6.3
@@ -29,6 +29,12 @@ class InsufficientStorage(Problem):
     """The disk is too full to promise anything."""
 
     status, type, title = 507, "insufficient-storage", "Not enough disk space"
+
+
+class SpoolUnavailable(Problem):
+    """The message could neither be delivered nor be made durable."""
+
+    status, type, title = 503, "spool-unavailable", "Message could not be stored"
 
 
 class TooManyRequests(Problem):
@@ -73,6 +79,13 @@ class Disk:
             free_mib = self._free_bytes // 1024**2
             raise InsufficientStorage(f"{free_mib} MiB are free", headers={"Retry-After": str(RETRY_AFTER_S)})
         return self._free_bytes
+
+
+def storage_problem(error: OSError) -> Problem:
+    """The problem that an error of the spool's disk is answered with."""
+    if error.errno in NO_SPACE:
+        return InsufficientStorage("the disk is full")
+    return SpoolUnavailable("the spool cannot be written")
 
 
 def check_domain(envelope: Envelope, domains: frozenset[str]) -> None:

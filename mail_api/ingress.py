@@ -15,13 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
@@ -46,7 +44,6 @@ from mail_api.scan.verdict import Scanner, Verdict
 from mail_api.settings import (
     DRAIN_DEADLINE_S,
     DRAIN_UPLOAD_S,
-    IN_MEMORY_BYTES,
     LEASE_MARGIN_S,
     LIVE_DEADLINE_S,
     LIVE_UPLOAD_S,
@@ -55,33 +52,21 @@ from mail_api.settings import (
 )
 from mail_api.settle import Decision, Mode, Outcome, Policy
 from mail_api.signature import MESSAGE_HEADERS, SignatureRefused, SignedRequest, homeport_headers, verify
-from mail_api.spool import NO_SPACE, BodyFile, Entry, Place, Spool
+from mail_api.spool import Entry, Place, Spool
+from mail_api.threads import if_large, to_the_end
 from mail_api.trace_headers import HEAD_BYTES, Inspection
 from mail_api.transport import Transport
+from mail_api.upload import Body, Upload, UploadTimeout
 
 log = get_logger()
 
 PATH = "/v1/messages"
 HEALTH_PATH = "/v1/health"
-FIRST_BYTE_S = 10.0  # a request whose body does not begin is given up
-DRAIN_BODY_BYTES = 64 * 1024**2  # of a refused body is read, so that the answer is heard; then the connection is cut
 PROBE_S = 5.0  # of the deadline may go to asking whether the mailbox exists
 SCAN_S = 8.0  # of the deadline may go to the scanners (mail.md 6.3)
 LEAST_DELIVERY_S = 1.0  # with less left than this, delivery is not begun
 BUSY_POLL_S = 0.05
 BUSY_RETRY_AFTER_S = 5
-
-
-class BodyMismatch(Problem):
-    """The body is not what the signed headers announce."""
-
-    status, type, title = 400, "body-mismatch", "Body does not match its headers"
-
-
-class UploadTimeout(Problem):
-    """The body did not arrive in time."""
-
-    status, type, title = 408, "upload-timeout", "Upload took too long"
 
 
 class IdConflict(Problem):
@@ -94,12 +79,6 @@ class StillInFlight(Problem):
     """The same message is being delivered by another request."""
 
     status, type, title = 503, "still-in-flight", "The same message is being delivered"
-
-
-class SpoolUnavailable(Problem):
-    """The message could neither be delivered nor be made durable."""
-
-    status, type, title = 503, "spool-unavailable", "Message could not be stored"
 
 
 class LedgerUnavailable(Problem):
@@ -131,17 +110,16 @@ class Received:
     """A message whose bytes are here and match their signed headers."""
 
     envelope: Envelope
-    content: Content
-    body_file: BodyFile | None
+    body: Body
     inspection: Inspection
     key_id: str
     at: float
     deadline: float  # monotonic
     mode: Mode
 
-    def close(self) -> None:
-        if self.body_file is not None:
-            self.body_file.close()
+    @property
+    def content(self) -> Content:
+        return self.body.content
 
 
 @dataclass(slots=True)
@@ -221,37 +199,26 @@ class Ingress:
         try:
             return await self._answer(received, bad_address)
         finally:
-            received.close()
+            received.body.close()
 
     # -- the body -------------------------------------------------------------------------------------------------
 
     async def _read(self, upload: Upload, envelope: Envelope, key_id: str, mode: Mode) -> Received:
-        """Read, count and hash the body. Raise BodyMismatch, UploadTimeout, InsufficientStorage, SpoolUnavailable."""
+        """Read the body and look into its header. Raise what `Upload.read` raises."""
         live = mode is Mode.LIVE
         upload_s, deadline_s = (LIVE_UPLOAD_S, LIVE_DEADLINE_S) if live else (DRAIN_UPLOAD_S, DRAIN_DEADLINE_S)
-        body = _Body(envelope, self._parts.spool)
-        started = self._clock.monotonic()
+        body = await upload.read(envelope, self._parts.spool, timeout_s=upload_s, clock=self._clock)
+        content = body.content
         try:
-            async with asyncio.timeout(FIRST_BYTE_S) as timer:
-                async for chunk in upload.chunks():
-                    if body.size_bytes == 0 and chunk:
-                        started = self._clock.monotonic()
-                        timer.reschedule(asyncio.get_running_loop().time() + upload_s)
-                    await body.append(chunk)
-            content = await body.finish()
-        except BaseException as error:
+            inspection = await if_large(
+                content.size_bytes,
+                lambda: trace_headers.inspect(content.read(0, HEAD_BYTES), self._parts.settings.hostname),
+            )
+        except BaseException:
             body.close()
-            if isinstance(error, TimeoutError):
-                raise UploadTimeout(f"{body.size_bytes} of {envelope.size_bytes} bytes arrived") from error
-            if isinstance(error, OSError):
-                raise _storage_problem(error) from error
             raise
-        authserv_id = self._parts.settings.hostname
-        inspection = await _maybe_in_thread(
-            content, lambda: trace_headers.inspect(content.read(0, HEAD_BYTES), authserv_id)
-        )
-        metrics.STAGES["upload"].observe(self._clock.monotonic() - started)
-        return Received(envelope, content, body.file, inspection, key_id, self._clock.now(), started + deadline_s, mode)
+        metrics.STAGES["upload"].observe(self._clock.monotonic() - body.began)
+        return Received(envelope, body, inspection, key_id, self._clock.now(), body.began + deadline_s, mode)
 
     # -- from here on the bytes are known -------------------------------------------------------------------------
 
@@ -272,8 +239,13 @@ class Ingress:
     async def _claim(self, received: Received, passage: Passage) -> Claim | Seen:
         """Return the right to deliver, or what became of the message earlier. Waits for a delivery in flight."""
         envelope, content = received.envelope, received.content
-        fingerprint = await _maybe_in_thread(
-            content, trace_headers.fingerprint, envelope.mail_from, envelope.rcpt_to, content, received.inspection
+        fingerprint = await if_large(
+            content.size_bytes,
+            trace_headers.fingerprint,
+            envelope.mail_from,
+            envelope.rcpt_to,
+            content,
+            received.inspection,
         )
         while True:
             now = self._clock.monotonic()
@@ -438,10 +410,10 @@ class Ingress:
         )
         began = self._clock.monotonic()
         try:
-            await asyncio.to_thread(self._parts.spool.accept, entry, received.content, place)
+            await to_the_end(self._parts.spool.accept, entry, received.content, place)
         except OSError as error:
             log.error("spool_failed", message_id=envelope.message_id, error=str(error))
-            raise _storage_problem(error) from error
+            raise admission.storage_problem(error) from error
         metrics.STAGES["spool"].observe(self._clock.monotonic() - began)
 
     async def _mark(self, claim: Claim, state: State, queue_id: str | None, events: list[Event]) -> None:
@@ -464,92 +436,6 @@ class Ingress:
         return _receipt(envelope, state, seen.queue_id if state is not State.DELIVERED else None)
 
 
-class Upload:
-    """The request's body as it comes off the connection; knows whether all of it has come."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._is_complete = False
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body's blocks. Raise BodyMismatch when the client goes away in the middle."""
-        while not self._is_complete:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._is_complete = True
-                raise BodyMismatch("the connection ended in the middle of the body")
-            self._is_complete = not message.get("more_body", False)
-            yield message.get("body", b"")
-
-    async def drain(self) -> None:
-        """Read what is left of a refused body, within bounds, so that the client gets to read the answer."""
-        left = DRAIN_BODY_BYTES
-        try:
-            async with asyncio.timeout(LIVE_UPLOAD_S):
-                async for chunk in self.chunks():
-                    left -= len(chunk)
-                    if left < 0:
-                        return
-        except (TimeoutError, BodyMismatch):
-            return
-
-
-class _Body:
-    """The body while it streams in: in memory up to IN_MEMORY_BYTES, then in a file."""
-
-    def __init__(self, envelope: Envelope, spool: Spool) -> None:
-        self._expected = envelope
-        self._spool = spool
-        self._pending = bytearray()
-        self.file: BodyFile | None = None
-        self.size_bytes = 0
-
-    async def append(self, chunk: bytes) -> None:
-        """Raise BodyMismatch as soon as there is more than was announced."""
-        self.size_bytes += len(chunk)
-        if self.size_bytes > self._expected.size_bytes:
-            raise BodyMismatch(f"more than the announced {self._expected.size_bytes} bytes arrived")
-        self._pending += chunk
-        if self._expected.size_bytes > IN_MEMORY_BYTES and len(self._pending) >= FLUSH_BYTES:
-            await self._flush()
-
-    async def _flush(self) -> None:
-        pending, self._pending = self._pending, bytearray()
-        if self.file is None:
-            self.file = await asyncio.to_thread(self._spool.body_file)
-        await asyncio.to_thread(self.file.append, pending)
-
-    async def finish(self) -> Content:
-        """Return the content. Raise BodyMismatch when length or digest differ from what was announced."""
-        expected = self._expected
-        if self.size_bytes != expected.size_bytes:
-            raise BodyMismatch(f"{self.size_bytes} bytes arrived, {expected.size_bytes} were announced")
-        if expected.size_bytes > IN_MEMORY_BYTES:
-            await self._flush()
-            assert self.file is not None
-            content = self.file.content()
-        else:
-            data = bytes(self._pending)
-            digest = await _maybe_in_thread(data, lambda: hashlib.sha256(data).hexdigest())
-            content = Content(data, len(data), digest)
-        if content.sha256 != expected.sha256:
-            raise BodyMismatch("the body has another SHA-256 than was announced")
-        return content
-
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-
-FLUSH_BYTES = 256 * 1024  # of a large body wait in memory; 32 uploads at once = 8 MiB
-_INLINE_BYTES = 64 * 1024  # what is hashed on the event loop itself: about 0.1 ms
-
-
-async def _maybe_in_thread(content: bytes | Content, function: Any, *args: Any) -> Any:
-    size = len(content) if isinstance(content, bytes) else content.size_bytes
-    return function(*args) if size <= _INLINE_BYTES else await asyncio.to_thread(function, *args)
-
-
 def _received_event(received: Received) -> Event:
     envelope = received.envelope
     return Event(
@@ -564,12 +450,6 @@ def _received_event(received: Received) -> Event:
             "key_id": received.key_id,
         },
     )
-
-
-def _storage_problem(error: OSError) -> Problem:
-    if error.errno in NO_SPACE:
-        return InsufficientStorage("the disk is full")
-    return SpoolUnavailable("the spool cannot be written")
 
 
 def _receipt(envelope: Envelope, state: State, queue_id: str | None) -> Response:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mail_api.ingress import FIRST_BYTE_S, LEAST_DELIVERY_S, PROBE_S
+from mail_api.ingress import LEAST_DELIVERY_S, PROBE_S
 from mail_api.settings import (
     DRAIN_DEADLINE_S,
     DRAIN_UPLOAD_S,
@@ -19,6 +19,7 @@ from mail_api.settings import (
     LIVE_UPLOAD_S,
 )
 from mail_api.spool import Entry, Place
+from mail_api.upload import FIRST_BYTE_S
 from tests.mail_api.in_process import MovableClock, Pipe, ingress, until
 from tests.services.homeport import Answer, message
 from tests.services.lmtp_scripted import HANG, ScriptedLmtp
