@@ -96,7 +96,7 @@ def test_proxy_silent_accepts_and_never_greets(proxy: LmtpProxy) -> None:
 
 def test_proxy_ends_while_its_server_hangs(running: Dovecot, letterbox: Mailbox) -> None:
     try:
-        with LmtpProxy(running.lmtp_port) as proxy, Dialogue(proxy.port, timeout_s=0.3) as lmtp:
+        with LmtpProxy(running.lmtp_port) as proxy, Dialogue(proxy.port, timeout_s=1.5) as lmtp:
             lmtp.ask(b"LHLO x")
             lmtp.send(b"MAIL FROM:<>\r\nRCPT TO:<%s>\r\nBDAT 20000000 LAST\r\n" % letterbox.address.encode())
             running.pause()
