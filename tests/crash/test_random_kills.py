@@ -166,9 +166,10 @@ def test_random_kills_lose_nothing(
 
         def is_all_delivered() -> bool:
             homeport.control("POST", "/v1/queue/retry")
+            time.sleep(0.5)  # it looks at every entry that is queued
             return is_empty(homeport)
 
-        eventually(is_all_delivered, within_s=PATIENCE_S)
+        eventually(is_all_delivered, within_s=PATIENCE_S + count / 50)
         set_aside = {
             why.parent.name: why.read_text() for why in (homeport.state_dir / "spool" / "corrupt").glob("*/why.txt")
         }
