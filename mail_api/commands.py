@@ -271,7 +271,8 @@ def keys_new(
 ) -> None:
     """Make a new key and make it current. The one before stays valid until it is retired; running processes follow."""
     from kit.atomic import write_durably
-    from mail_api.keys import Key, add_key
+    from kit.signing import Key
+    from mail_api.keys import add_key
 
     key = Key.generate(key_id or f"k{datetime.now(UTC):%Y%m%d}")
     text = keys_file.read_text(encoding="utf-8") if keys_file.exists() else ""
@@ -289,7 +290,7 @@ def keys_list(
     as_json: AsJson = False,
 ) -> None:
     """List the keys, the current one first, with their last use. Never shows a secret."""
-    from mail_api.keys import parse_keys
+    from kit.signing import parse_keys
 
     used: dict[str, float] = {}
     if state_dir is not None and (state_dir / "ledger.sqlite3").exists():
@@ -372,8 +373,8 @@ def send_test(
 
     import httpx2
 
+    from kit.signing import parse_keys
     from mail_api.envelope import Envelope
-    from mail_api.keys import parse_keys
     from mail_api.signature import signed_headers
 
     key = parse_keys(_read_keys(keys_file))[0]

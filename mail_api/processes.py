@@ -90,7 +90,7 @@ def warn_of_weak_settings(settings: MailSettings) -> None:
 
 
 def run_ingress(settings: MailSettings, listen: str, workers: int) -> None:
-    """Serve until stopped. Raise PortInUse, SettingsError, KeysFileError or OSError when it cannot start."""
+    """Serve until stopped. Raise PortInUse, SettingsError, KeysError or OSError when it cannot start."""
     prepare_state(settings, SystemClock())
     KeyRing(settings.keys_file, clock=SystemClock())  # a bad keys file is said now, not by every worker
     public = bind(listen)

@@ -16,15 +16,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kit.problem import Problem
+from kit.signing import (
+    KEY_ID,
+    KEY_ID_HEADER,
+    SECRET_BYTES,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    VERSION,
+    Key,
+    canonical_string,
+    sign,
+    signed_headers_without_body,
+)
 from mail_api.envelope import Envelope, encode_address
-from mail_api.keys import KEY_ID, SECRET_BYTES, Key, KeyRing
+from mail_api.keys import KeyRing
 
-VERSION = "v1"
 WINDOW_S = 300  # wire.md: each try signs anew, so this covers clock error and transfer, not retries
 
-KEY_ID_HEADER = "homeport-key-id"
-TIMESTAMP_HEADER = "homeport-timestamp"
-SIGNATURE_HEADER = "homeport-signature"
 MESSAGE_HEADERS = {  # field of SignedRequest -> header; a request without a body has none of them
     "message_id": "homeport-message-id",
     "mail_from": "homeport-mail-from",
@@ -33,7 +41,6 @@ MESSAGE_HEADERS = {  # field of SignedRequest -> header; a request without a bod
     "content_sha256": "homeport-content-sha256",
     "retained_at": "homeport-retained-at",
 }
-_FIELDS = 11  # of the canonical string
 
 _TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}")
 _SIGNATURE = re.compile(rf"{VERSION}=([0-9a-f]{{64}})")
@@ -73,34 +80,6 @@ class SignedRequest:
     content_length: str = ""
     content_sha256: str = ""
     retained_at: str = ""
-
-
-def canonical_string(
-    *,
-    key_id: str,
-    timestamp: str,
-    message_id: str,
-    method: str,
-    path: str,
-    mail_from: str,
-    rcpt_to: str,
-    content_length: str,
-    content_sha256: str,
-    retained_at: str,
-) -> bytes:
-    """Return what is signed, all values as sent, `path` as in the request line and without a query.
-
-    raises   ValueError if a value is not ASCII or contains a line feed, which would let one value pose as two
-    """
-    head = f"{VERSION}\n{key_id}\n{timestamp}\n{message_id}\n{method}\n{path}\n"
-    canonical = f"{head}{mail_from}\n{rcpt_to}\n{content_length}\n{content_sha256}\n{retained_at}".encode("ascii")
-    if canonical.count(b"\n") != _FIELDS - 1:
-        raise ValueError("line feed in a signed value")
-    return canonical
-
-
-def sign(secret: bytes, canonical: bytes) -> str:
-    return f"{VERSION}={hmac.digest(secret, canonical, 'sha256').hex()}"
 
 
 def homeport_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -155,7 +134,9 @@ def signed_headers(key: Key, *, now: int, method: str, path: str, message: Envel
     now       seconds since the epoch
     message   the envelope to announce; None for a request without a body
     """
-    sent = _values(message) if message else {}
+    if message is None:
+        return signed_headers_without_body(key, now=now, method=method, path=path)
+    sent = _values(message)
     values = dict.fromkeys(MESSAGE_HEADERS, "") | sent
     canonical = canonical_string(key_id=key.key_id, timestamp=str(now), method=method, path=path, **values)
     return {

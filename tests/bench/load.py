@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
+from kit.signing import Key
 from mail_api.envelope import Envelope
-from mail_api.keys import Key
 from mail_api.signature import signed_headers
 
 SENDER = "sender@bench.test"

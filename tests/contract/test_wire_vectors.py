@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.problem import Problem
+from kit.signing import canonical_string, sign
 from mail_api.content import Content
 from mail_api.envelope import (
     encode_address,
@@ -24,9 +25,7 @@ from mail_api.signature import (
     MESSAGE_HEADERS,
     SignatureRefused,
     SignedRequest,
-    canonical_string,
     homeport_headers,
-    sign,
     signed_headers,
     verify,
 )

@@ -22,11 +22,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from kit.signing import Key
 from mail_api import trace_headers
 from mail_api.content import Content
 from mail_api.envelope import Envelope
 from mail_api.ingress import Parts, create_app
-from mail_api.keys import Key, KeyRing
+from mail_api.keys import KeyRing
 from mail_api.ledger import Ledger
 from mail_api.observe import Observer
 from mail_api.scan.verdict import NoScanner, Scanner

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kit import cli
-from mail_api.keys import parse_keys
+from kit.signing import parse_keys
 from tests.mail_api.queued import Queued
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.homeport import HOMEPORT, Homeport, eventually, message

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from kit.signing import Key
 from mail_api.envelope import Envelope
-from mail_api.keys import Key
 from mail_api.signature import WINDOW_S, signed_headers
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.homeport import Answer, Homeport, Poster, answer_on, eventually, message, received

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from mail_api.keys import parse_keys
+from kit.signing import parse_keys
 from tests.contract import vectors
 from tests.contract.vectors import Case
 from tests.mail_api.in_process import MovableClock, Request, mail_parts, serving

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from mail_api.keys import RESTAT_S, Key, KeyRing, KeysFileError, add_key, parse_keys, retire_key
+from kit.signing import Key, KeysError, parse_keys
+from mail_api.keys import RESTAT_S, KeyRing, add_key, retire_key
 from tests.clock import FakeClock
 
 
@@ -59,7 +60,7 @@ def test_keys_file_with_comments_blank_lines_and_crlf_is_read() -> None:
     ],
 )
 def test_keys_file_error_names_the_line_and_never_what_stands_on_it(text: str, complaint: str) -> None:
-    with pytest.raises(KeysFileError) as caught:
+    with pytest.raises(KeysError) as caught:
         parse_keys(text)
     assert str(caught.value).startswith(complaint)
     for key in (NEW, OLD):
@@ -78,7 +79,7 @@ def test_generated_keys_are_usable_and_differ() -> None:
 
 @pytest.mark.parametrize("key_id", ["", "A", "a_b", "a b", "a:b", "a\n", "k" * 33, "é"])
 def test_generate_refuses_an_id_that_no_header_may_carry(key_id: str) -> None:
-    with pytest.raises(KeysFileError, match="a key id is"):
+    with pytest.raises(KeysError, match="a key id is"):
         Key.generate(key_id)
 
 
@@ -93,7 +94,7 @@ def test_added_key_is_current_and_everything_else_stays() -> None:
 
 @pytest.mark.parametrize("key", [THIRD, NEW, Key("other", NEW.secret)])
 def test_adding_a_third_key_or_a_repeated_one_is_refused(key: Key) -> None:
-    with pytest.raises(KeysFileError):
+    with pytest.raises(KeysError):
         add_key(_text(NEW, OLD), key)
 
 
@@ -104,9 +105,9 @@ def test_retired_key_is_gone_and_everything_else_stays() -> None:
 
 
 def test_retiring_an_unknown_key_or_the_only_one_is_refused() -> None:
-    with pytest.raises(KeysFileError, match="no key 'third'"):
+    with pytest.raises(KeysError, match="no key 'third'"):
         retire_key(_text(NEW, OLD), "third")
-    with pytest.raises(KeysFileError, match="holds no key"):
+    with pytest.raises(KeysError, match="holds no key"):
         retire_key(_text(NEW), NEW.key_id)
 
 
@@ -219,7 +220,7 @@ def test_ring_keeps_its_keys_when_the_file_vanishes_and_says_so_each_time_it_doe
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_ring_refuses_a_file_that_others_may_write(file: File, mode: int) -> None:
     file.path.chmod(mode)
-    with pytest.raises(KeysFileError, match="others than its owner may write"):
+    with pytest.raises(KeysError, match="others than its owner may write"):
         KeyRing(file.path, clock=file.clock)
 
 
@@ -232,13 +233,13 @@ def test_ring_warns_of_a_file_that_all_may_read(file: File, mode: int, warned: b
 
 
 def test_ring_without_a_usable_file_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(KeysFileError, match="missing: No such file"):
+    with pytest.raises(KeysError, match="missing: No such file"):
         KeyRing(tmp_path / "missing", clock=FakeClock())
-    with pytest.raises(KeysFileError, match="Is a directory"):
+    with pytest.raises(KeysError, match="Is a directory"):
         KeyRing(tmp_path, clock=FakeClock())
     (tmp_path / "bad").write_text("\nnonsense")
     (tmp_path / "bad").chmod(0o600)
-    with pytest.raises(KeysFileError, match="bad: line 2: not key-id:secret"):
+    with pytest.raises(KeysError, match="bad: line 2: not key-id:secret"):
         KeyRing(tmp_path / "bad", clock=FakeClock())
 
 

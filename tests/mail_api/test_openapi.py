@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from kit import signing
 from mail_api import signature
 from mail_api.envelope import encode_address
 from tests.services.dovecot import Mailbox
@@ -122,11 +123,11 @@ def sign(case: Case, homeport: Homeport) -> None:
     case.headers["Homeport-Key-Id"] = homeport.key.key_id
     case.headers["Homeport-Timestamp"] = str(int(time.time()))
     values = {name: case.headers.get(header, "") for name, header in signature.MESSAGE_HEADERS.items()}
-    canonical = signature.canonical_string(
+    canonical = signing.canonical_string(
         key_id=homeport.key.key_id,
         timestamp=case.headers["Homeport-Timestamp"],
         method=case.method,
         path=case.path,
         **values,
     )
-    case.headers["Homeport-Signature"] = signature.sign(homeport.key.secret, canonical)
+    case.headers["Homeport-Signature"] = signing.sign(homeport.key.secret, canonical)

@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.signing import Key, canonical_string, sign
 from mail_api.envelope import Envelope
-from mail_api.keys import Key, KeyRing
+from mail_api.keys import KeyRing
 from mail_api.signature import (
     WINDOW_S,
     Reason,
     SignatureRefused,
     SignedRequest,
-    canonical_string,
     homeport_headers,
-    sign,
     signed_headers,
     verify,
 )

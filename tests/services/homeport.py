@@ -26,8 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kit.signing import Key
 from mail_api.envelope import Envelope
-from mail_api.keys import Key
 from mail_api.signature import signed_headers
 from tests.services.process import POLL_S, Daemon, free_port
 
