@@ -2,7 +2,9 @@
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/debian-packages
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/setup-node scripts/debian-packages
+WORKER := stacks/mailserver/email-worker
+NPM_RUN := .node/bin/npm --prefix $(WORKER) run --silent
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \
 	--allow-unsafe
 
@@ -15,49 +17,62 @@ help: ## this list
 setup: ## .venv with everything in it, from the lock; done before whatever needs it
 	@scripts/setup
 
-run: setup ## start Homeport on 127.0.0.1, without Docker, accounts or root; Ctrl-C ends it
+worker: setup ## Node and its packages, then the Email Worker's dist/worker.js; done before whatever needs it
+	@scripts/setup-node
+
+run: setup $(if $(EDGE),worker) ## start Homeport on 127.0.0.1, without Docker, accounts or root; EDGE=1: with its edge
 	@$(BIN)/python scripts/run.py
 
-check: lint types imports ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
+check: lint types imports worker-test ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
 	@$(PYTEST) -q -n 2 -m "not services and not slow and not soak and not bench"
 
-test: setup ## every test, against real daemons; installs missing Debian packages (asks first)
+test: setup worker ## every test, against real daemons; installs missing Debian packages (asks first)
 	@scripts/debian-packages
 	@$(BIN)/python scripts/corpora.py
-	@$(PYTEST) -n 2 -m "not soak and not bench"
+	@worker=0; $(NPM_RUN) test || worker=$$?; $(PYTEST) -n 2 -m "not soak and not bench" && exit $$worker
 
-soak: setup ## long runs with random kills, before an issue is called done
+worker-test: worker ## the Email Worker's tests, in workerd
+	@$(NPM_RUN) test
+
+soak: setup worker ## long runs with random kills, before an issue is called done
 	@scripts/debian-packages
 	@$(PYTEST) -m soak --timeout=0
 
-lint: setup ## ruff, its format, shellcheck
+lint: setup worker ## ruff, its format, shellcheck; oxlint for the Email Worker
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check --diff
 	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
+	@$(NPM_RUN) lint
 
 format: setup ## let ruff put the code into shape
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
 
-types: setup ## mypy, strict
+types: setup worker ## mypy, strict; TypeScript, strict
 	@$(BIN)/mypy
+	@$(NPM_RUN) types
 
 imports: setup ## who may import whom (.importlinter)
 	@$(BIN)/lint-imports --no-logo
 
-lock: setup ## resolve requirements/*.txt from pyproject.toml; `make lock LOCK=--upgrade` takes newer versions
+lock: setup ## resolve requirements/*.txt; `make lock LOCK=--upgrade` takes newer versions
 	@$(PIP_COMPILE) $(LOCK) --all-extras --output-file requirements/all.txt pyproject.toml
 	@for extra in mail-api portal backup; do \
 		$(PIP_COMPILE) --extra $$extra --constraint requirements/all.txt \
 			--output-file requirements/$$extra.txt pyproject.toml || exit 1; \
 	done
+	@$(PIP_COMPILE) $(LOCK) --output-file requirements/node.txt requirements/node.in
 
 bench-mail: setup ## measure the mail path against Postfix on one Dovecot
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.mail
 
-clean: ## remove .venv and caches; var/ stays, it holds mail and keys
+bench-edge: setup worker ## measure what a message costs the Email Worker, by size
+	@$(BIN)/python -m tests.bench.edge
+
+clean: ## remove .venv, .node and caches; var/ stays, it holds mail and keys
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis dist
+	rm -rf .node $(WORKER)/node_modules $(WORKER)/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup run check test soak lint format types imports lock bench-mail clean
+.PHONY: help setup worker run check test worker-test soak lint format types imports lock bench-mail bench-edge clean

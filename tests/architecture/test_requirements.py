@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["all", "mail-api", "portal", "backup", "corpora"]
+LOCKS = ["all", "mail-api", "portal", "backup", "corpora", "node"]
 
 
 def pins(lock: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ def _hex(seed: str) -> str:
 
 SECRETS = {"2026-11": _hex("current key"), "2026-10": _hex("old key")}
 STRANGERS = _hex("a stranger's key")
+RECIPIENTS_KEY = _hex("recipients key")
 BODY = b"From: alice@example.org\r\nMessage-ID: <1@example.org>\r\n\r\nHello\r\n"
 ALICE, BOB = "alice@example.org", "bob@example.com"
 
@@ -52,6 +53,8 @@ def write(directory: Path) -> None:
         ),
         ("addresses", {"cases": addresses()}),
         ("fingerprints", {"cases": fingerprints()}),
+        ("recipients", {"key": RECIPIENTS_KEY, "cases": recipients()}),
+        ("answers", {"message_id": MESSAGE_ID, "sha256": SHA256, "cases": answers()}),
     ):
         cases = content["cases"]
         assert isinstance(cases, list)
@@ -470,6 +473,163 @@ def fingerprints() -> list[Case]:
         case("nothing but the block", block, b"", known, is_known=False),
         case("empty message", b"", b"", nothing, is_known=False),
     ]
+
+
+# -- recipients.json --------------------------------------------------------------------------------------------------
+
+
+def recipients() -> list[Case]:
+    """The form in which an address is hashed for the edge's list; null where no list may judge it."""
+    table: list[tuple[str, str, str | None]] = [  # address, delimiter, normal form
+        ("bob@example.com", "+", "bob@example.com"),
+        ("Bob.Smith@EXAMPLE.Com", "+", "bob.smith@example.com"),
+        ("bob+tag@example.com", "+", "bob@example.com"),
+        ("bob+one+two@example.com", "+", "bob@example.com"),
+        ("bob+@example.com", "+", "bob@example.com"),
+        ("+bob@example.com", "+", "+bob@example.com"),
+        ("+bob+tag@example.com", "+", "+bob@example.com"),
+        ("++tag@example.com", "+", "+@example.com"),
+        ("+@example.com", "+", "+@example.com"),
+        ("bob-tag@example.com", "+", "bob-tag@example.com"),
+        ("bob-tag@example.com", "-", "bob@example.com"),
+        ("bob+tag@example.com", "-", "bob+tag@example.com"),
+        ("bob-tag@exa-mple.com", "-", "bob@exa-mple.com"),
+        ("bob+tag@example.com", "", "bob+tag@example.com"),
+        (".many..dots.@docomo.example", "+", ".many..dots.@docomo.example"),
+        ("a!#$%&'*-/=?^_`{|}~z@example.com", "+", "a!#$%&'*-/=?^_`{|}~z@example.com"),
+        ("bob@localhost", "+", "bob@localhost"),
+        ("bob@under_score.example", "+", "bob@under_score.example"),
+        ("bob@BÜCHER.example", "+", "bob@xn--bcher-kva.example"),
+        ("bob@bu\u0308cher.example", "+", "bob@xn--bcher-kva.example"),
+        ("bob@XN--BCHER-KVA.example", "+", "bob@xn--bcher-kva.example"),
+        ("bob@straße.example", "+", "bob@xn--strae-oqa.example"),
+        ("bob@例え。テスト", "+", "bob@xn--r8jz45g.xn--zckzah"),
+        ("bob@i❤.example", "+", "bob@xn--i-7iq.example"),
+        ("用户+折扣@example.com", "+", "用户@example.com"),
+        ("ANDRÉ@example.com", "+", "andré@example.com"),
+        ("ANDRE\u0301@example.com", "+", "andr\u00e9@example.com"),
+        ("ΟΔΟΣ@example.com", "+", "οδος@example.com"),  # a sigma that ends a word has its own small letter
+        ("\u212aelvin@example.com", "+", "kelvin@example.com"),
+        ("\u0130stanbul@example.com", "+", "i\u0307stanbul@example.com"),
+        ('"John Smith"@example.com', "+", None),
+        ('"bob"@example.com', "+", None),
+        ('"a@b"@example.com', "+", None),
+        ("bob", "+", None),
+        ("bob@", "+", None),
+        ("@example.com", "+", None),
+        ("", "+", None),
+        ("bob@[192.0.2.1]", "+", None),
+        ("bob@[IPv6:2001:db8::1]", "+", None),
+        ("bob@example..com", "+", None),
+        ("bob@example.com.", "+", None),
+        ("bob@exam ple.com", "+", None),
+        ("bob@b\u00fc\uff20x.example", "+", None),
+        (f"bob@{'d' * 64}.example", "+", None),
+    ]
+    key = bytes.fromhex(RECIPIENTS_KEY)
+    return [
+        {
+            "name": f"{address!a} with delimiter {delimiter!r}",
+            "address": address,
+            "delimiter": delimiter,
+            "normal": normal,
+            "hash": hmac.new(key, normal.encode(), hashlib.sha256).hexdigest() if normal is not None else None,
+        }
+        for address, delimiter, normal in table
+    ]
+
+
+# -- answers.json -----------------------------------------------------------------------------------------------------
+
+MESSAGE_ID, SHA256 = _hex("the answered message")[:32], hashlib.sha256(BODY).hexdigest()
+JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
+REFUSALS = {  # slug -> status, title, smtp: the table of wire.md, "Answer"
+    "unknown-mailbox": (404, "No such mailbox", 550, "5.1.1", "Mailbox does not exist"),
+    "too-large": (413, "Message too large", 552, "5.3.4", "Message is larger than 25 MiB"),
+    "bad-address": (422, "Address cannot be used", 553, "5.1.3", "Address is not valid"),
+    "mail-loop": (422, "Message is looping", 554, "5.4.6", "Too many hops, mail loop suspected"),
+    "content-refused": (422, "Content refused", 554, "5.7.1", "Message content refused"),
+    "mailbox-full": (507, "Mailbox is full", 552, "5.2.2", "Mailbox is full"),
+}
+
+
+def answer(name: str, status: int, content_type: str, body: str | bytes | Case, verdict: Case) -> Case:
+    content = json.dumps(body) if isinstance(body, dict) else body
+    data = content.encode() if isinstance(content, str) else content
+    return {"name": name, "status": status, "content_type": content_type, "body": b64(data), "verdict": verdict}
+
+
+def problem(slug: str, status: int, title: str, **members: object) -> Case:
+    return {"message_id": MESSAGE_ID, "type": f"/problems/{slug}", "title": title, "status": status} | members
+
+
+def answers() -> list[Case]:
+    """What the mail API, or whoever stands in front of it, answers to one message, and what that means for it."""
+    undecided = {"kind": "undecided"}
+    echo: Case = {"message_id": MESSAGE_ID, "sha256": SHA256}
+    another = _hex("another message")
+    cases = []
+    for name, status in (("delivered", 200), ("queued", 202), ("held", 202)):
+        document = {"status": name} | echo | {"queue_id": None if name == "delivered" else MESSAGE_ID}
+        accepted_ = {"kind": "accepted", "status": name}
+        cases.append(answer(name, status, JSON_TYPE, document, accepted_))
+        cases.append(answer(f"{name}, with a charset", status, f"{JSON_TYPE}; charset=utf-8", document, accepted_))
+        cases.append(answer(f"{name} under another success", 201, JSON_TYPE, document, undecided))
+        cases.append(answer(f"{name} under a failure", 502, JSON_TYPE, document, undecided))
+        cases.append(answer(f"{name} as plain text", status, "text/plain", document, undecided))
+        cases.append(
+            answer(f"{name} for another message", status, JSON_TYPE, document | {"message_id": another[:32]}, undecided)
+        )
+        cases.append(
+            answer(f"{name} for another content", status, JSON_TYPE, document | {"sha256": another}, undecided)
+        )
+        for member in ("status", "message_id", "sha256"):
+            cut = {key: value for key, value in document.items() if key != member}
+            cases.append(answer(f"{name} without {member}", status, JSON_TYPE, cut, undecided))
+        cases.append(answer(f"{name}, cut off", status, JSON_TYPE, json.dumps(document)[:-9], undecided))
+    cases.append(answer("queued under delivered's status", 200, JSON_TYPE, {"status": "queued"} | echo, undecided))
+    cases.append(answer("delivered under queued's status", 202, JSON_TYPE, {"status": "delivered"} | echo, undecided))
+
+    for slug, (status, title, code, enhanced, text) in REFUSALS.items():
+        smtp: Case = {"code": code, "enhanced": enhanced, "text": text}
+        refusal = problem(slug, status, title, smtp=smtp)
+        refused_ = {"kind": "refused", "reason": f"{enhanced} {text}"}
+        cases.append(answer(f"refusal: {slug}", status, PROBLEM_TYPE, refusal, refused_))
+        cases.append(answer(f"refusal as plain JSON: {slug}", status, JSON_TYPE, refusal, undecided))
+        cases.append(answer(f"refusal as HTML: {slug}", status, "text/html", refusal, undecided))
+        cases.append(
+            answer(f"refusal without smtp: {slug}", status, PROBLEM_TYPE, problem(slug, status, title), undecided)
+        )
+        wrong: list[tuple[str, Case]] = [
+            ("message_id null", {"message_id": None}),
+            ("message_id of another", {"message_id": another[:32]}),
+            ("smtp null", {"smtp": None}),
+            ("smtp no object", {"smtp": str(code)}),
+            *[(f"code {other!r}", {"smtp": smtp | {"code": other}}) for other in (450, 250, 600, str(code), None)],
+        ]
+        cases += [
+            answer(f"{slug} with {name}", status, PROBLEM_TYPE, refusal | change, undecided) for name, change in wrong
+        ]
+        never_final = (200, 302, 400, 401, 403, 408, 409, 429)
+        cases += [answer(f"{slug} under {never}", never, PROBLEM_TYPE, refusal, undecided) for never in never_final]
+
+    for slug, status in (
+        ("signature-refused", 401),
+        ("message-id-conflict", 409),
+        ("domain-not-accepted", 421),
+        ("spool-unavailable", 503),
+    ):
+        cases.append(answer(f"problem: {slug}", status, PROBLEM_TYPE, problem(slug, status, slug), undecided))
+    for status in (200, 202, 302, 404, 502, 530):
+        cases.append(
+            answer(f"HTML under {status}", status, "text/html", "<html><title>Sign in</title></html>", undecided)
+        )
+        types = ("", JSON_TYPE, PROBLEM_TYPE)
+        cases += [answer(f"nothing under {status} as {type_!r}", status, type_, "", undecided) for type_ in types]
+    for name, body in (("a list", "[]"), ("a string", '"delivered"'), ("null", "null"), ("not UTF-8", b'{"a":"\xff"}')):
+        for status, type_ in ((200, JSON_TYPE), (404, PROBLEM_TYPE)):
+            cases.append(answer(f"{name} under {status}", status, type_, body, undecided))
+    return cases
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ STOP_DEADLINE_S = 10.0
 POLL_S = 0.01
 PORTS = range(10240, 32768)  # below Linux's ephemeral range, else a client's own port could take a stopped daemon's
 
+_GIVEN: set[int] = set()
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,9 +55,14 @@ def process_stats() -> Iterator[ProcessStat]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on. It isn't reserved: a daemon that finds it taken fails."""
+    """Return a port of 127.0.0.1 that nobody listens on. It isn't reserved: a daemon that finds it taken fails.
+
+    This process gets no number twice: the first may not be bound yet.
+    """
     while True:
         port = random.choice(PORTS)
+        if port in _GIVEN:
+            continue
         with socket.socket() as probe:
             # Without SO_REUSEADDR a port with connections in TIME_WAIT would look taken, with it a listener still does.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,6 +70,7 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _GIVEN.add(port)
         return port
 
 

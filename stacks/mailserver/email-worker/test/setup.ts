@@ -1,0 +1,4 @@
+import { afterEach } from "vitest";
+import { emptyStores } from "./edge";
+
+afterEach(emptyStores);
