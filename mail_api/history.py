@@ -2,7 +2,7 @@
 
 Every step a message takes leaves one event: time, step, and what was said (verdict, reply, queue id). No subjects, no
 bodies. Events are written in the transaction that settles the step, so a row never tells of something that did not
-last; they are kept for 90 days.
+last; they are kept for 90 days. Of the edge we know what its drain says: that it had the message, and since when.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS events (
 
 
 class Step(enum.StrEnum):
+    RETAINED = "retained"  # by the edge; read out of the drain's event, never written
+    DRAINED = "drained"  # received, from the edge's store
     RECEIVED = "received"
     DUPLICATE = "duplicate"
     RECIPIENT = "recipient"
@@ -62,8 +64,13 @@ def write_events(db: sqlite3.Connection, message_id: str, events: Iterable[Event
 
 
 def read_events(db: sqlite3.Connection, message_id: str) -> list[Event]:
+    """Return a message's events as they were written; before its first drain stands when the edge received it."""
     rows = db.execute("SELECT step, at, data FROM events WHERE message_id = ? ORDER BY id", (message_id,))
-    return [Event(Step(step), at, json.loads(data)) for step, at, data in rows]
+    events = [Event(Step(step), at, json.loads(data)) for step, at, data in rows]
+    for number, event in enumerate(events):
+        if event.step is Step.DRAINED:
+            return [*events[:number], Event(Step.RETAINED, event.data["retained_at"]), *events[number:]]
+    return events
 
 
 def old_events(db: sqlite3.Connection, now: float, *, limit: int) -> list[int]:

@@ -439,7 +439,7 @@ class Ingress:
 def _received_event(received: Received) -> Event:
     envelope = received.envelope
     return Event(
-        Step.RECEIVED,
+        Step.RECEIVED if envelope.retained_at is None else Step.DRAINED,
         received.at,
         {
             "mail_from": envelope.mail_from,

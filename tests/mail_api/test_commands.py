@@ -9,6 +9,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from kit import cli
 from kit.signing import parse_keys
-from tests.mail_api.queued import Queued
+from tests.mail_api.queued import RETAINED_AT, Queued
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.homeport import HOMEPORT, Homeport, eventually, message
 from tests.services.lmtp_proxy import LmtpProxy
@@ -291,6 +292,17 @@ class TestTrace:
             "queue_id": None,
         }
         assert [event["step"] for event in traced["events"]] == ["received", "scanned", "delivered"]
+
+    def test_drained_message_is_traced_back_to_the_edge(self, run: Run, homeport: Homeport, mailbox: Mailbox) -> None:
+        message_id = homeport.post(message(), rcpt_to=mailbox.address, retained_at=RETAINED_AT).document["message_id"]
+        [traced] = self.trace(run, homeport, message_id, "--json").document
+        steps = [event["step"] for event in traced["events"]]
+        assert steps == ["retained", "drained", "scanned", "delivered"]
+        at = [datetime.fromisoformat(event["at"]).timestamp() for event in traced["events"]]
+        assert at[0] == RETAINED_AT
+        assert at == sorted(at)
+        _, *events = self.trace(run, homeport, message_id).out.splitlines()
+        assert [line.split()[2] for line in events] == steps
 
     def test_newest_messages_of_an_address_come_first(self, run: Run, homeport: Homeport, mailbox: Mailbox) -> None:
         posted = [homeport.post(message(), rcpt_to=mailbox.address).document["message_id"] for _ in range(3)]
