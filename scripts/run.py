@@ -3,6 +3,9 @@
 Starts the mail processes with the Maildir transport under ./var/mail, makes a key on the first start, posts one signed
 sample message, says where it was delivered, and runs until Ctrl-C. Everything is stopped on every way out; a second
 run finds its keys, mail and queue again. PORT=N chooses another port than 8025.
+
+EDGE=1 puts the edge in front: the built Email Worker in workerd, with its cron and with bucket and lists under
+./var/edge. The sample is then a raw letter that goes through it. EDGE_PORT=N chooses another port than 8787.
 """
 
 from __future__ import annotations
@@ -19,15 +22,35 @@ import urllib.request
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
+
+from kit.atomic import write_durably
+from kit.signing import parse_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var" / "mail"
 MAILDIR = VAR / "maildir"
 HOMEPORT = Path(sys.executable).with_name("homeport")
+EDGE = ROOT / "var" / "edge"
+LETTER = EDGE / "letter.eml"
+NODE = ROOT / ".node" / "bin" / "node"
+WORKER = ROOT / "stacks" / "mailserver" / "email-worker"
 DOMAIN = "homeport.test"
 START_S = 20.0
 STOP_S = 30.0
+RECEIVE_S = 60.0  # the Worker is done with a message within 28 s
+
+# without Message-ID and Date: with one of these, posting it again would be a sender's repeat, which is delivered once
+SAMPLE = f"""From: A newcomer <newcomer@example.org>
+To: <you@{DOMAIN}>
+Subject: A letter through the edge
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+This letter came to the Email Worker, which signed it and posted it to the mail API.
+この手紙は Email Worker を通って届きました。
+"""
 
 
 def environment() -> dict[str, str]:
@@ -44,34 +67,39 @@ def environment() -> dict[str, str]:
 
 
 def main() -> int:
-    port = int(os.environ.get("PORT") or 8025)
-    url = f"http://127.0.0.1:{port}"
+    port, edge_port = port_from("PORT", 8025), port_from("EDGE_PORT", 8787)
+    url, edge_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{edge_port}"
+    has_edge = os.environ.get("EDGE", "") not in ("", "0")
     MAILDIR.mkdir(parents=True, exist_ok=True, mode=0o700)  # the transport never makes its own root
     if not (VAR / "keys").exists():
         subprocess.run([HOMEPORT, "mail", "keys", "new"], env=environment(), check=True)
 
     signal.signal(signal.SIGTERM, interrupt)
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        raise SystemExit(
-            f"homeport: error: port {port} cannot be used: {os.strerror(error.errno or 0)}; "
-            "another `make run`? Choose another one: make run PORT=8026"
-        ) from None
+    check_port(port, "PORT=8026")
+    if has_edge:
+        check_port(edge_port, "EDGE=1 EDGE_PORT=8788")
+        prepare_edge(url)
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, arguments in (("ingress", ["--listen", f"127.0.0.1:{port}"]), ("delivery", [])):
             processes[name] = subprocess.Popen(
                 [HOMEPORT, "mail", name, *arguments], env=environment(), start_new_session=True
             )
-        wait_until_alive(url, processes)
-        post_sample(url)
+        if has_edge:
+            processes["edge"] = start_edge(edge_port)
+        wait_until_alive(url, "/livez", processes)
+        if has_edge:
+            wait_until_alive(edge_url, "/retained", processes)
+            post_letter(edge_url)
+            explain_edge(edge_url, processes["ingress"].pid)
+        else:
+            post_sample(url)
         explain(url)
         watch(processes)
     except KeyboardInterrupt:
         print("\nStopping ...", flush=True)
         return 0
-    except subprocess.CalledProcessError:
+    except (subprocess.CalledProcessError, urllib.error.URLError, ConnectionError):
         print(
             "homeport: error: the sample message was not taken; what the processes said stands above", file=sys.stderr
         )
@@ -84,12 +112,51 @@ def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def wait_until_alive(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def port_from(name: str, usual: int) -> int:
+    return int(os.environ.get(name) or usual)
+
+
+def check_port(port: int, other: str) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise SystemExit(
+            f"homeport: error: port {port} cannot be used: {os.strerror(error.errno or 0)}; "
+            f"another `make run`? Choose another one: make run {other}"
+        ) from None
+
+
+def prepare_edge(url: str) -> None:
+    """Write what the edge needs to find the mail API and to sign for it."""
+    for path in (NODE, WORKER / "dist" / "worker.js"):
+        if not path.exists():
+            raise SystemExit(f"homeport: error: {path.relative_to(ROOT)} is not there; make it with: make worker")
+    key = parse_keys((VAR / "keys").read_text())[0]
+    bindings = {"MAIL_API_URL": url, "MAIL_API_KEY_ID": key.key_id, "MAIL_API_KEY": key.secret.hex()}
+    config = {"bindings": bindings, "persist": str(EDGE / "state")}
+    EDGE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_durably(EDGE / "edge.json", json.dumps(config).encode(), mode=0o600)
+    LETTER.write_bytes(SAMPLE.replace("\n", "\r\n").encode())
+
+
+def start_edge(port: int) -> subprocess.Popen[bytes]:
+    """The edge ends when its standard input does, so also when we are killed."""
+    arguments = ["--config", str(EDGE / "edge.json"), "--port", str(port), "--cron"]
+    return subprocess.Popen(
+        [NODE, WORKER / "local" / "edge.mjs", *arguments],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_until_alive(url: str, path: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         fail_if_ended(processes)
         try:
-            with urllib.request.urlopen(f"{url}/livez", timeout=1):  # noqa: S310 - our own loopback address
+            with urllib.request.urlopen(url + path, timeout=1):  # noqa: S310 - our own loopback address
                 fail_if_ended(processes)  # somebody else may answer on a port that ours could not take
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
@@ -107,6 +174,38 @@ def post_sample(url: str) -> None:
     receipt = json.loads(sent.stdout)
     files = [path.relative_to(ROOT) for path in MAILDIR.glob(f"{DOMAIN}/you/new/{receipt['message_id']}*")]
     print(f"\nSample message {receipt['status']}: {files[0] if files else 'it waits in the queue'}")
+
+
+def post_letter(edge_url: str) -> None:
+    before = set(letters())
+    query = urlencode({"from": "newcomer@example.org", "to": f"you@{DOMAIN}"})
+    with urllib.request.urlopen(  # noqa: S310 - our own loopback address
+        f"{edge_url}/email?{query}", data=LETTER.read_bytes(), timeout=RECEIVE_S
+    ) as answer:
+        outcome = json.load(answer)
+    if outcome["outcome"] != "ok" or outcome["reject"]:
+        raise SystemExit(f"homeport: error: the Email Worker did not take the letter: {outcome}")
+    new = [path.relative_to(ROOT) for path in letters() if path not in before]
+    print(f"\nSample letter through the edge: {new[0] if new else 'it is retained, or waits in the queue'}")
+
+
+def letters() -> list[Path]:
+    return sorted(MAILDIR.glob(f"{DOMAIN}/you/new/*"))
+
+
+def explain_edge(edge_url: str, ingress_pid: int) -> None:
+    letter = LETTER.relative_to(ROOT)
+    print(
+        f"""
+The edge takes raw messages on {edge_url}, as Cloudflare hands them to the Email Worker.
+  another letter:    curl --data-binary @{letter} '{edge_url}/email?from=a@example.org&to=anyone@{DOMAIN}'
+  what is retained:  curl '{edge_url}/retained?prefix=pending/'
+Take the mail API away, and post another letter: after 20 s the edge has retained it.
+  stop the mail API: kill -STOP {ingress_pid}
+  and start it:      kill -CONT {ingress_pid}
+  run the cron:      curl -X POST {edge_url}/scheduled
+The cron drains what is retained; it runs every minute by itself.""",
+    )
 
 
 def explain(url: str) -> None:
@@ -139,6 +238,7 @@ def stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     running = [process for process in processes.values() if process.poll() is None]
     for process in running:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # somebody may have stopped it to see what the edge does
     for process in running:
         try:
             process.wait(STOP_S)

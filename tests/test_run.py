@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services.process import POLL_S, free_port
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "run.py"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "scripts" / "run.py"
 START_S = 30.0
 STOP_S = 20.0
 LAST_LINE = "Ctrl-C stops everything."
@@ -29,18 +36,29 @@ class Checkout:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.port = free_port()
+        self.port, self.edge_port = free_port(), free_port()
         self.output = path / "output"
         (path / "scripts").mkdir()
         shutil.copy(SCRIPT, path / "scripts")
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def build_edge(self) -> None:
+        """What `make worker` leaves: Node, and the Worker's folder."""
+        for name in (".node", "stacks"):
+            (self.path / name).symlink_to(ROOT / name)
+
+    def start(self, **environment: str) -> None:
         """Start the script, with its output in a file: a terminal that nobody reads must not stop it."""
+        settings = {
+            "PORT": str(self.port),
+            "EDGE": "",
+            "EDGE_PORT": str(self.edge_port),
+            "HOMEPORT_MAIL_DOMAINS": "of-another-homeport.test",
+        }
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, self.path / "scripts" / "run.py"],
-                env=os.environ | {"PORT": str(self.port), "HOMEPORT_MAIL_DOMAINS": "of-another-homeport.test"},
+                env=os.environ | settings | environment,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -79,6 +97,12 @@ def environments() -> Iterator[tuple[int, bytes]]:
             yield int(directory.name), (directory / "environ").read_bytes()
         except OSError:  # it ended meanwhile, or is somebody else's
             continue
+
+
+@pytest.fixture
+def checkout_with_edge(checkout: Checkout) -> Checkout:
+    checkout.build_edge()
+    return checkout
 
 
 @pytest.fixture
@@ -155,3 +179,98 @@ def test_run_ends_with_an_error_when_one_of_its_processes_does(checkout: Checkou
     assert checkout.end() == 1
     assert "ended (exit code -9)" in checkout.output.read_text()
     assert checkout.processes() == []
+
+
+class TestEdge:
+    def ask(self, url: str, data: bytes | None = None) -> Any:
+        with urllib.request.urlopen(url, data=data, timeout=START_S) as answer:
+            return json.load(answer)
+
+    def commands(self, printed: str) -> dict[str, list[str]]:
+        """The commands that it shows, in words, by what they are for."""
+        matches = re.finditer(r"^  ([A-Za-z ]+): +(\S.*)$", printed, re.MULTILINE)
+        return {match[1]: shlex.split(match[2]) for match in matches}
+
+    def post(self, checkout: Checkout, command: list[str]) -> Any:
+        """Do what this curl command does; a machine may have none."""
+        assert command[:2] == ["curl", "--data-binary"]
+        return self.ask(command[3], (checkout.path / command[2].removeprefix("@")).read_bytes())
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_run_with_edge_delivers_a_raw_letter_and_stops_everything(
+        self, checkout_with_edge: Checkout, number: signal.Signals
+    ) -> None:
+        checkout = checkout_with_edge
+        checkout.start(EDGE="1")
+        printed = checkout.wait_until_it_says(LAST_LINE)
+        [letter] = checkout.letters()
+        assert f"Sample letter through the edge: {letter.relative_to(checkout.path)}" in printed
+        assert letter.read_bytes().endswith((checkout.path / "var/edge/letter.eml").read_bytes())
+        assert stat.S_IMODE((checkout.path / "var/edge/edge.json").stat().st_mode) == 0o600  # it holds the key
+        assert len(checkout.processes()) == 4  # ingress, delivery, Node, workerd
+        assert checkout.end(number) == 0
+        assert checkout.processes() == []
+        assert "Traceback" not in checkout.output.read_text()
+
+    def test_run_with_edge_says_how_to_post_a_letter_and_see_it_retained(self, checkout_with_edge: Checkout) -> None:
+        checkout = checkout_with_edge
+        checkout.start(EDGE="1")
+        commands = self.commands(checkout.wait_until_it_says(LAST_LINE))
+        taken = {"outcome": "ok", "reject": None, "error": None}
+        for count in (1, 2):  # the same letter twice: it is no sender's repeat
+            assert self.post(checkout, commands["another letter"]) == taken
+            assert len(list(checkout.path.glob("var/mail/maildir/homeport.test/anyone/new/*"))) == count
+
+        subprocess.run(commands["stop the mail API"], check=True)
+        assert self.post(checkout, commands["another letter"]) == taken
+        [stored] = self.ask(commands["what is retained"][1])
+        assert checkout.end(signal.SIGINT) == 0  # also with a stopped mail API
+        assert checkout.processes() == []
+
+        checkout.start(EDGE="1")
+        commands = self.commands(checkout.wait_until_it_says(LAST_LINE))
+        assert self.ask(commands["what is retained"][1]) == [stored]
+        self.ask(commands["run the cron"][-1], b"")
+        assert self.ask(commands["what is retained"][1]) == []
+        assert len(list(checkout.path.glob("var/mail/maildir/homeport.test/anyone/new/*"))) == 3
+
+    def test_run_ends_with_an_error_when_the_edge_does(self, checkout_with_edge: Checkout) -> None:
+        checkout = checkout_with_edge
+        checkout.start(EDGE="1")
+        checkout.wait_until_it_says(LAST_LINE)
+        [edge] = [pid for pid in checkout.processes() if b"edge.mjs" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(edge, signal.SIGKILL)
+        assert checkout.end() == 1
+        assert "homeport: error: edge ended (exit code -9)" in checkout.output.read_text()
+        assert checkout.processes() == []
+
+    def test_edge_does_not_outlive_a_killed_run(self, checkout_with_edge: Checkout) -> None:
+        checkout = checkout_with_edge
+        checkout.start(EDGE="1")
+        checkout.wait_until_it_says(LAST_LINE)
+        checkout.end(signal.SIGKILL)
+        give_up = time.monotonic() + STOP_S
+        while len(checkout.processes()) > 2:  # ingress and delivery are left: nobody tells them
+            assert time.monotonic() < give_up
+            time.sleep(POLL_S)
+
+    def test_run_with_edge_on_a_port_in_use_says_so(self, checkout_with_edge: Checkout) -> None:
+        checkout = checkout_with_edge
+        with socket.create_server(("127.0.0.1", checkout.edge_port)):
+            checkout.start(EDGE="1")
+            assert checkout.end() == 1
+        assert "make run EDGE=1 EDGE_PORT=" in checkout.output.read_text()
+        assert checkout.processes() == []
+
+    @pytest.mark.parametrize("missing", [".node/bin/node", "stacks/mailserver/email-worker/dist/worker.js"])
+    def test_run_with_edge_that_is_not_built_says_how_to_build_it(self, checkout: Checkout, missing: str) -> None:
+        for name in (".node/bin/node", "stacks/mailserver/email-worker/dist/worker.js"):
+            if name != missing:
+                (checkout.path / name).parent.mkdir(parents=True)
+                (checkout.path / name).touch()
+        checkout.start(EDGE="1")
+        assert checkout.end() == 1
+        printed = checkout.output.read_text()
+        assert f"homeport: error: {missing} is not there; make it with: make worker" in printed
+        assert "Traceback" not in printed
+        assert checkout.processes() == []
