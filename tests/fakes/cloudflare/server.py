@@ -344,6 +344,9 @@ class _Server(uvicorn.Server):
 
     def start(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", self._port), backlog=128)
+        # asyncio sets it only where it knows the protocol, and Linux lets connections inherit it; else each answer
+        # waits 40 ms for an acknowledgement
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread.start()
         if not self._is_up.wait(timeout=20):
             raise RuntimeError("the fake of Cloudflare did not start")

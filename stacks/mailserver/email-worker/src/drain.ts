@@ -22,7 +22,7 @@ import { log, reasonOf } from "./log";
 import { post } from "./post";
 import { PENDING, attemptsKey, hold, messageOf } from "./retention";
 import { note } from "./statistics";
-import type { Undecided } from "./verdict";
+import { type Undecided, undecided } from "./verdict";
 import type { Health } from "./watchdog";
 
 export interface DrainReport {
@@ -48,11 +48,13 @@ export interface Budget {
 }
 
 const CURSOR = "state/cursor.json";
-const OPENING_COST = 3; // read the cursor, list, take the lease
+const OPENING_COST = 4; // read the cursor, list, list again from the oldest, take the lease
 const CLOSING_COST = 1; // give the lease back
 const MESSAGE_COST = 4; // get, post, delete, statistics
 const POISON_COST = 2; // read and write the count of attempts
 const HOLD_COST = 4 + ALERT_COST; // get, put, delete, statistics, and the alert
+/** Poisonous answers closer together than this count as one. Ten of them, the usual limit, take an hour and a half. */
+const ATTEMPT_S = 600;
 const LEASE_MARGIN_MS = 10_000;
 
 /** Problems that say: this message as it stands will never be taken. Others pass, or speak of the deployment. */
@@ -64,16 +66,14 @@ const POISONOUS: ReadonlySet<string> = new Set([
   "unreadable-object",
 ]);
 
+/** Stands in the place of a problem when not the mail API but the bucket failed. */
+const BROKEN = "bucket-failed";
+
 /** Problems of 5xx that speak of one message; all other 5xx speak of the machine. */
 const PASSING: ReadonlySet<string> = new Set(["still-in-flight"]);
 
-/** Post what is retained. `health` is what the origin said in this tick, null when it was not asked. */
-export async function drain(
-  edge: Edge,
-  bucket: R2Bucket,
-  budget: Budget,
-  health: Health | null = null,
-): Promise<DrainReport> {
+/** Post what is retained. `health` is what the origin has just said. */
+export async function drain(edge: Edge, bucket: R2Bucket, budget: Budget, health: Health): Promise<DrainReport> {
   const report: DrainReport = { drained: 0, failed: 0, held: 0, stopped: null, more: false };
   if (health === "unreachable") {
     const { objects } = await bucket.list({ prefix: PENDING, limit: 1 });
@@ -120,7 +120,7 @@ async function walk(
   origin: Origin,
   objects: readonly R2Object[],
   budget: Budget,
-  health: Health | null,
+  health: Health,
   pass: Pass,
 ): Promise<void> {
   const endMs = edge.now() + edge.deadlines.tickMs;
@@ -128,18 +128,27 @@ async function walk(
   const isOnItsWay = pass.next !== null; // an earlier tick has passed somebody over
   for (const { key } of objects) {
     if (budget.left < MESSAGE_COST || edge.now() > endMs) return;
-    const outcome = await drainOne(edge, bucket, origin, key, budget);
+    const outcome = await drainOne(edge, bucket, origin, key, budget).catch((error: unknown): Undecided => {
+      log.error("drain_failed", { key, error: reasonOf(error) });
+      return undecided("the bucket fails", 0, BROKEN);
+    });
     if (outcome === "postponed") return;
     if (typeof outcome === "object") {
       report.failed += 1;
       report.stopped = outcome.why;
-      if (health === "well") pass.next = key; // then it is this message that breaks the connection
+      if (isItsOwnFault(outcome, health)) pass.next = key;
       return;
     }
     if (outcome !== "gone") report[outcome] += 1;
     if (report.failed > 0 || isOnItsWay) pass.next = key;
   }
   pass.isWhole = true;
+}
+
+/** Whether an answer that ends the tick is due to the message: then the next tick begins behind it. */
+function isItsOwnFault({ problem, status }: Undecided, health: Health): boolean {
+  // a bucket may fail for one object alone; an origin that has just answered loses the connection over one message
+  return problem === BROKEN || health === "well" || (health === "unwell" && status === 0);
 }
 
 type Outcome = "drained" | "failed" | "held" | "gone" | "postponed" | Undecided;
@@ -164,7 +173,7 @@ async function drainOne(edge: Edge, bucket: R2Bucket, origin: Origin, key: strin
   // on a drain the sender is gone, so a refusal is one more answer that decides nothing
   const answer: Undecided =
     verdict.kind === "refused"
-      ? { kind: "undecided", why: "a refusal on a drain", problem: "refusal", status: 0 }
+      ? undecided("a refusal on a drain", 0, "refusal")
       : verdict;
   log.warning("drain_undecided", { message_id: message.id, why: answer.why });
   if (POISONOUS.has(answer.problem)) return countAttempt(edge, bucket, key, answer.problem, budget);
@@ -179,7 +188,10 @@ function withLength(object: R2ObjectBody): ReadableStream {
   return readable;
 }
 
-/** Count a poisonous answer; past the limit the message moves to held/ and somebody is told. */
+/**
+ * Count a poisonous answer; past the limit the message moves to held/ and somebody is told. Answers within one interval
+ * count once: these problems may come from a bad deployment too, and somebody needs the time to put it right.
+ */
 async function countAttempt(
   edge: Edge,
   bucket: R2Bucket,
@@ -189,9 +201,12 @@ async function countAttempt(
 ): Promise<"failed" | "held" | "postponed"> {
   if (budget.left < POISON_COST + HOLD_COST) return "postponed"; // the next tick begins with it
   budget.left -= POISON_COST;
-  const at = attemptsKey(key);
-  const count = (await readAttempts(bucket, at)) + 1;
-  await bucket.put(at, JSON.stringify({ v: 1, count, problem, at: Math.floor(edge.now() / 1000) }));
+  const counter = attemptsKey(key);
+  const before = await readAttempts(bucket, counter);
+  const nowS = Math.floor(edge.now() / 1000);
+  if (before.count > 0 && nowS - before.at < ATTEMPT_S) return "failed";
+  const count = before.count + 1;
+  await bucket.put(counter, JSON.stringify({ v: 1, count, problem, at: nowS }));
   if (count < numberOf(edge.env, "POISON_LIMIT")) return "failed";
 
   budget.left -= HOLD_COST;
@@ -206,14 +221,15 @@ async function countAttempt(
   return "held";
 }
 
-async function readAttempts(bucket: R2Bucket, key: string): Promise<number> {
+/** Return how often a message was refused, and when last, in seconds since the epoch. */
+async function readAttempts(bucket: R2Bucket, key: string): Promise<{ count: number; at: number }> {
   const object = await bucket.get(key);
   try {
-    const count = (await object?.json<{ count?: unknown }>())?.count;
-    return typeof count === "number" ? count : 0;
+    const { count, at } = (await object?.json<Record<string, unknown>>()) ?? {};
+    return { count: typeof count === "number" ? count : 0, at: typeof at === "number" ? at : 0 };
   } catch (error) {
     log.error("attempts_unreadable", { key, error: reasonOf(error) });
-    return 0;
+    return { count: 0, at: 0 };
   }
 }
 
@@ -238,9 +254,10 @@ async function readCursor(bucket: R2Bucket): Promise<Cursor> {
 /** Return the etag under which this tick holds the lease, or null when another one does. */
 async function takeLease(edge: Edge, bucket: R2Bucket, cursor: Cursor): Promise<string | null> {
   const now = edge.now();
-  if (cursor.busyUntil > now) return null;
   const { tickMs, drainMs } = edge.deadlines;
-  return writeCursor(bucket, cursor.after, now + tickMs + drainMs + LEASE_MARGIN_MS, cursor.etag);
+  const endsMs = now + tickMs + drainMs + LEASE_MARGIN_MS;
+  if (cursor.busyUntil > now && cursor.busyUntil <= endsMs) return null; // one that ends later is damaged
+  return writeCursor(bucket, cursor.after, endsMs, cursor.etag);
 }
 
 async function giveLeaseBack(bucket: R2Bucket, lease: string, after: string | null): Promise<void> {

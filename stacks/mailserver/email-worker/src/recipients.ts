@@ -10,12 +10,13 @@ import { fromHex, toHex, utf8 } from "./encoding";
 import { type Edge, numberOf } from "./environment";
 import { log, reasonOf } from "./log";
 
+const HASH = /^[0-9a-f]{64}$/;
 const CLOCK_ERROR_S = 300; // a list may be this much from the future
 
 interface List {
   readonly at: number;
   readonly delimiter: string;
-  readonly hashes: readonly unknown[];
+  readonly hashes: readonly string[];
 }
 
 /** Whether a fresh and complete list says that `address` does not exist. Never throws. */
@@ -47,9 +48,9 @@ function readList(text: string | null): List | null {
   const list = JSON.parse(text) as Record<string, unknown>;
   const { v, at, complete, catch_all: catchAll, delimiter, hashes } = list;
   if (v !== 1 || complete !== true || catchAll !== false) return null;
-  if (typeof at !== "number" || typeof delimiter !== "string" || delimiter.length > 1 || !Array.isArray(hashes))
-    return null;
-  return { at, delimiter, hashes };
+  if (typeof at !== "number" || typeof delimiter !== "string" || delimiter.length > 1) return null;
+  if (!Array.isArray(hashes) || !hashes.every((hash) => typeof hash === "string" && HASH.test(hash))) return null;
+  return { at, delimiter, hashes: hashes as string[] };
 }
 
 /** Return the hash under which an address stands in a list, or null when no list can speak of it. */

@@ -143,20 +143,20 @@ describe("GET /status", () => {
 });
 
 describe("POST /drain", () => {
-  test("drains now, whatever the watchdog thinks", async () => {
+  test("drains now", async () => {
     const origin = await ScriptedOrigin.open({ messages: [receipt()], health: [HEALTHY] });
     await receive(arriving(), new World(null));
     await receive(arriving(), new World(null));
     const response = await ask(new World(origin), "POST", "/drain");
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ drained: 2, failed: 0, held: 0, stopped: null, more: false });
-    expect((await origin.heard()).map(({ path }) => path)).toEqual(["/v1/messages", "/v1/messages"]);
+    expect((await origin.heard()).map(({ path }) => path)).toEqual(["/v1/health", "/v1/messages", "/v1/messages"]);
   });
 
   test("says why it stopped", async () => {
     await receive(arriving(), new World(null));
     const report = await (await ask(new World(null), "POST", "/drain")).json();
-    expect(report).toMatchObject({ drained: 0, failed: 1, stopped: expect.any(String), more: true });
+    expect(report).toMatchObject({ drained: 0, failed: 0, stopped: "the mail API does not answer", more: true });
   });
 
   test("without R2 there is nothing to drain", async () => {

@@ -6,7 +6,7 @@ import { log, reasonOf } from "./log";
 import { HELD, PENDING, shelf } from "./retention";
 import { isSigned } from "./signature";
 import { days } from "./statistics";
-import { readWatch } from "./watchdog";
+import { check, readWatch } from "./watchdog";
 
 const ROUTES: Readonly<Record<string, (edge: Edge) => Promise<Response>>> = {
   "GET /status": status,
@@ -61,7 +61,8 @@ async function status(edge: Edge): Promise<Response> {
 async function drainNow(edge: Edge): Promise<Response> {
   const bucket = edge.env.RETAINED;
   if (!bucket) return Response.json({ drained: 0, failed: 0, held: 0, stopped: null, more: false });
-  return Response.json(await drain(edge, bucket, { left: numberOf(edge.env, "SUBREQUESTS") }));
+  const budget = { left: numberOf(edge.env, "SUBREQUESTS") - 1 };
+  return Response.json(await drain(edge, bucket, budget, (await check(edge)).health));
 }
 
 function problem(code: number, type: string, title: string, headers: Record<string, string> = {}): Response {

@@ -60,6 +60,17 @@ describe("the roll-up", () => {
     expect((await RETAINED.head("stats/months/2026-11.json"))?.etag).toBe(written?.etag);
   });
 
+  test.each(["{", "null", "[]", '{"v":1}', '{"v":1,"through":7,"days":{}}'])(
+    "begins a month anew that is damaged: %s",
+    async (text) => {
+      await RETAINED.put("stats/months/2026-11.json", text);
+      await noted("retained", NOON_MS - DAY_MS);
+      expect(await days(RETAINED, NOON_MS)).toEqual({ "2026-11-21": { retained: 1 } });
+      expect(await rollUp(RETAINED, NOON_MS)).toBe(1);
+      expect(await month("2026-11")).toMatchObject({ days: { "2026-11-21": { retained: 1 } } });
+    },
+  );
+
   test("that dies between counting and deleting counts nothing twice", async () => {
     await noted("retained", NOON_MS - DAY_MS, NOON_MS - DAY_MS + 1);
     const dying = bucketWith({ delete: () => Promise.reject(new Error("the Worker was ended")) });

@@ -89,8 +89,16 @@ function addTo(month: Month, keys: readonly string[]): boolean {
 
 async function readMonth(bucket: R2Bucket, name: string): Promise<{ month: Month; etag: string | null }> {
   const object = await bucket.get(monthKey(name));
-  if (!object) return { month: { v: 1, through: "", days: {} }, etag: null };
-  return { month: await object.json<Month>(), etag: object.etag };
+  const empty: Month = { v: 1, through: "", days: {} };
+  if (!object) return { month: empty, etag: null };
+  try {
+    const { through, days: counted } = await object.json<Record<keyof Month, unknown>>();
+    if (typeof through !== "string" || typeof counted !== "object" || counted === null) throw new Error("no month");
+    return { month: { v: 1, through, days: counted as Days }, etag: object.etag };
+  } catch (error) {
+    log.error("month_unreadable", { month: name, error: reasonOf(error) });
+    return { month: empty, etag: object.etag }; // it begins anew: counts are lost, the roll-up goes on
+  }
 }
 
 function monthKey(name: string): string {

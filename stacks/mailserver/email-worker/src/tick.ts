@@ -5,7 +5,7 @@ import { drain } from "./drain";
 import { type Edge, numberOf } from "./environment";
 import { log, reasonOf } from "./log";
 import { ROLL_UP_COST, rollUp } from "./statistics";
-import { type Health, WATCH_COST, watch } from "./watchdog";
+import { WATCH_COST, check, watch } from "./watchdog";
 
 /** Each part runs whatever became of the one before; a failed one is tried again by the next tick. */
 export async function tick(edge: Edge): Promise<void> {
@@ -15,16 +15,16 @@ export async function tick(edge: Edge): Promise<void> {
     return;
   }
   const budget = { left: numberOf(edge.env, "SUBREQUESTS") - WATCH_COST - ALERT_COST - ROLL_UP_COST };
-  const health = await part<Health | null>("watchdog", null, watch(edge, bucket));
-  await part("drain", null, drain(edge, bucket, budget, health));
-  await part("roll_up", 0, rollUp(bucket, edge.now()));
+  const checked = await check(edge);
+  await part("watchdog", watch(edge, bucket, checked));
+  await part("drain", drain(edge, bucket, budget, checked.health));
+  await part("roll_up", rollUp(bucket, edge.now()));
 }
 
-async function part<T>(name: string, otherwise: T, work: Promise<T>): Promise<T> {
+async function part(name: string, work: Promise<unknown>): Promise<void> {
   try {
-    return await work;
+    await work;
   } catch (error) {
     log.error("tick_part_failed", { part: name, error: reasonOf(error) });
-    return otherwise;
   }
 }

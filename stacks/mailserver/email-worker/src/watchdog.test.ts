@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { RETAINED, World, bucketWith } from "../test/edge";
 import { HEALTHY, JSON_TYPE, LOGIN_PAGE, type Answer, ScriptedOrigin, problem } from "../test/origin";
 import type { Env } from "./environment";
-import { readWatch, watch } from "./watchdog";
+import { readWatch, check, watch } from "./watchdog";
 
 const MINUTE_MS = 60_000;
 const DOWN: Answer = { status: 503 };
@@ -34,7 +34,7 @@ class Watched {
   /** So many ticks, a minute apart, with the origin as it is. */
   async minutes(count: number): Promise<void> {
     for (let minute = 0; minute < count; minute++) {
-      await watch(this.world, this.bucket);
+      await watch(this.world, this.bucket, await check(this.world));
       this.world.nowMs += MINUTE_MS;
     }
   }
@@ -132,7 +132,7 @@ describe("the question", () => {
   ])("answered by %j: the origin is %s", async (answer, health) => {
     const watched = await Watched.open();
     await watched.turns(answer);
-    expect(await watch(watched.world, RETAINED)).toBe(health);
+    expect((await check(watched.world)).health).toBe(health);
   });
 });
 

@@ -28,15 +28,19 @@ const WELL: Watch = { failing_since: null, alerted_at: null };
 /** How the origin is: it says it is well, it answers something else, or there is no answer at all. */
 export type Health = "well" | "unwell" | "unreachable";
 
-/** Ask the origin how it is, alert or announce recovery as due, and return what it said. */
-export async function watch(edge: Edge, bucket: R2Bucket): Promise<Health> {
-  const { health, why } = await check(edge);
+export interface Checked {
+  readonly health: Health;
+  /** For the alert, after "it fails since ...:". */
+  readonly why: string;
+}
+
+/** Remember how the origin was; alert, or announce recovery, as due. */
+export async function watch(edge: Edge, bucket: R2Bucket, { health, why }: Checked): Promise<void> {
   const nowS = Math.floor(edge.now() / 1000);
   const before = await readWatch(bucket);
   const after = health === "well" ? await recover(edge, before) : await fail(edge, before, nowS, why);
   if (after.failing_since !== before.failing_since || after.alerted_at !== before.alerted_at)
     await bucket.put(STATE, JSON.stringify({ v: 1, ...after }));
-  return health;
 }
 
 export async function readWatch(bucket: R2Bucket): Promise<Watch> {
@@ -51,7 +55,8 @@ export async function readWatch(bucket: R2Bucket): Promise<Watch> {
   }
 }
 
-async function check(edge: Edge): Promise<{ health: Health; why: string }> {
+/** Ask the origin how it is. Never throws. */
+export async function check(edge: Edge): Promise<Checked> {
   try {
     const { status, text } = await askHealth(originOf(edge.env), edge.deadlines.healthMs, edge.now());
     if (status === 200 && saysOk(text)) return { health: "well", why: "" };
