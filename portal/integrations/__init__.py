@@ -1,0 +1,1 @@
+"""Clients of other people's services that several rooms share, one module per service."""

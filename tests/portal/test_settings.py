@@ -1,0 +1,106 @@
+"""The portal's settings: what is taken, what is refused, and that each is documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kit.settings import SettingsError
+from portal.settings import EdgeSettings, domain_name
+
+ROOT = Path(__file__).parents[2]
+GOOD = {
+    "state_dir": "/var/lib/homeport/portal",
+    "cloudflare_token": "0123456789-0123456789-0123456789-0123456",
+    "cloudflare_account": "0" * 32,
+    "edge_zones": "home.example",
+    "edge_mail_api_url": "https://mail-api.home.example/",
+    "edge_keys_file": "/etc/homeport/keys",
+}
+
+
+def load(**changes: str | None) -> EdgeSettings:
+    given = {EdgeSettings.variable(name): value for name, value in (GOOD | changes).items() if value is not None}
+    return EdgeSettings.load(given)
+
+
+def test_settings_are_documented_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = re.findall(r"^\| `(HOMEPORT_PORTAL_[A-Z_]+)` \| [^|]+ \| ([^|]+) \|", text, re.MULTILINE)
+    documented = dict(rows)
+    assert len(documented) == len(rows)
+    assert sorted(documented) == sorted(EdgeSettings.variable(field) for field in EdgeSettings.model_fields)
+    for name, field in EdgeSettings.model_fields.items():
+        said = documented[EdgeSettings.variable(name)]
+        assert (said == "required") == field.is_required()
+        if isinstance(field.default, int):
+            assert said == str(field.default)
+
+
+def test_least_settings_are_enough() -> None:
+    settings = load()
+    assert settings.edge_zones == ("home.example",)
+    assert settings.edge_mail_api_url == "https://mail-api.home.example"
+    assert (settings.edge_bucket, settings.edge_namespace) == ("homeport-mail-retained", "homeport-mail-recipients")
+    assert settings.cloudflare_url == "https://api.cloudflare.com/client/v4"
+
+
+def test_zones_and_addresses_are_brought_into_one_form() -> None:
+    settings = load(edge_zones=" Home.Example, BÜCHER.example ,home.example", edge_addresses="Bob@bücher.example,")
+    assert settings.edge_zones == ("home.example", "xn--bcher-kva.example")
+    assert settings.edge_addresses == ("bob@xn--bcher-kva.example",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("edge_zones", "", "names no domain"),
+        ("edge_zones", "home", "is no domain"),
+        ("edge_zones", "home..example", "is no domain"),
+        ("edge_zones", "-home.example", "is no domain"),
+        ("edge_addresses", "bob", "is no address"),
+        ("edge_addresses", '"b b"@home.example', "is no address"),
+        ("edge_addresses", "bob@two.example", "in none of the zones"),
+        ("edge_mail_api_url", "http://mail-api.home.example", "https://"),
+        ("edge_mail_api_url", "https://user:password@mail-api.home.example", "is not an address"),
+        ("edge_mail_api_url", "mail-api.home.example", "is not an address"),
+        ("edge_mail_api_url", "https://mail-api.home.example/v1", "has a path"),
+        ("edge_worker_url", "https://edge.home.example/?a=b", "is not an address"),
+        ("edge_worker_url", "https://edge.home.example/worker/", "has a path"),
+        ("edge_subrequests", "29", "greater than or equal to 30"),
+        ("edge_recipient_delimiter", "+-", "at most 1 character"),
+        ("edge_recipient_delimiter", "@", "is not a character such as +"),
+        ("edge_recipient_delimiter", "x", "is not a character such as +"),
+        ("cloudflare_account", "ABC", "32 hex digits"),
+        ("cloudflare_token", "changeme", "is a placeholder"),
+        ("edge_name", "Mail", "is not a name"),
+        ("edge_name", "-mail", "is not a name"),
+        ("edge_name", "m" * 53, "is not a name"),
+        ("edge_poison_limit", "0", "greater than or equal to 1"),
+        ("edge_alert_mail_from", "edge@home.example", "belong together"),
+        ("edge_access_client_id", "an-id.access", "belong together"),
+        ("edge_bucket", "mine", "is not a setting"),
+    ],
+)
+def test_wrong_value_is_refused(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError, match="HOMEPORT_PORTAL_") as refused:
+        load(**{name: value})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("name", list(GOOD))
+def test_missing_value_is_named(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: None})
+    assert refused.value.mistakes == [f"{EdgeSettings.variable(name)} is not set"]
+
+
+def test_local_addresses_need_no_tls() -> None:
+    assert load(edge_worker_url="http://127.0.0.1:8787").edge_worker_url == "http://127.0.0.1:8787"
+
+
+@pytest.mark.parametrize("text", ["例え.テスト", "xn--r8jz45g.xn--zckzah"])
+def test_domain_in_another_script_has_one_name(text: str) -> None:
+    assert domain_name(text) == "xn--r8jz45g.xn--zckzah"
