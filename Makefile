@@ -4,7 +4,8 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/setup-node scripts/debian-packages
 WORKER := stacks/mailserver/email-worker
-NPM_RUN := .node/bin/npm --prefix $(WORKER) run --silent
+FRONT_END := frontend
+NPM_RUN := .node/bin/npm run --silent --prefix
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \
 	--allow-unsafe
 
@@ -18,39 +19,49 @@ setup: ## .venv with everything in it, from the lock; done before whatever needs
 	@scripts/setup
 
 worker: setup ## Node and its packages, then the Email Worker's dist/worker.js; done before whatever needs it
-	@scripts/setup-node
+	@scripts/setup-node $(WORKER)
 
-run: setup $(if $(EDGE),worker) ## start Homeport on 127.0.0.1, without Docker, accounts or root; EDGE=1: with its edge
+front-end: setup ## likewise the portal's front end, frontend/dist
+	@scripts/setup-node $(FRONT_END)
+
+client: front-end ## the front end's API client anew, after a change of the portal's routes
+	@$(BIN)/homeport portal openapi > $(FRONT_END)/openapi.json
+	@$(NPM_RUN) $(FRONT_END) client
+
+run: setup front-end $(if $(EDGE),worker) ## start Homeport on 127.0.0.1, without Docker, accounts or root; EDGE=1: with its edge
 	@$(BIN)/python scripts/run.py
 
-check: lint types imports worker-test ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
+check: lint types imports node-test ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
 	@$(PYTEST) -q -n 2 -m "not services and not slow and not soak and not bench"
 
-test: setup worker ## every test, against real daemons; installs missing Debian packages (asks first)
+test: setup worker front-end ## every test, against real daemons; installs missing Debian packages (asks first)
 	@scripts/debian-packages
 	@$(BIN)/python scripts/corpora.py
-	@worker=0; $(NPM_RUN) test || worker=$$?; $(PYTEST) -n 2 -m "not soak and not bench" && exit $$worker
+	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 -m "not soak and not bench" && exit $$node
 
-worker-test: worker ## the Email Worker's tests, in workerd
-	@$(NPM_RUN) test
+node-test: worker front-end ## the tests of the Email Worker, in workerd, and the units of the front end
+	@$(NPM_RUN) $(WORKER) test
+	@$(NPM_RUN) $(FRONT_END) test
 
 soak: setup worker ## long runs with random kills, before an issue is called done
 	@scripts/debian-packages
 	@$(PYTEST) -m soak --timeout=0
 
-lint: setup worker ## ruff, its format, shellcheck; oxlint for the Email Worker
+lint: setup worker front-end ## ruff, its format, shellcheck; oxlint for Email Worker and front end
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check --diff
 	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
-	@$(NPM_RUN) lint
+	@$(NPM_RUN) $(WORKER) lint
+	@$(NPM_RUN) $(FRONT_END) lint
 
 format: setup ## let ruff put the code into shape
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
 
-types: setup worker ## mypy, strict; TypeScript, strict
+types: setup worker front-end ## mypy, strict; TypeScript, strict
 	@$(BIN)/mypy
-	@$(NPM_RUN) types
+	@$(NPM_RUN) $(WORKER) types
+	@$(NPM_RUN) $(FRONT_END) types
 
 imports: setup ## who may import whom (.importlinter)
 	@$(BIN)/lint-imports --no-logo
@@ -67,12 +78,16 @@ bench-mail: setup ## measure the mail path against Postfix on one Dovecot
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.mail
 
+bench-portal: setup ## measure the portal with 200 containers and ten operators watching
+	@scripts/debian-packages
+	@$(BIN)/python -m tests.bench.portal
+
 bench-edge: setup worker ## measure what a message costs the Email Worker, by size
 	@$(BIN)/python -m tests.bench.edge
 
 clean: ## remove .venv, .node and caches; var/ stays, it holds mail and keys
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis dist
-	rm -rf .node $(WORKER)/node_modules $(WORKER)/dist
+	rm -rf .node $(WORKER)/node_modules $(WORKER)/dist $(FRONT_END)/node_modules $(FRONT_END)/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup worker run check test worker-test soak lint format types imports lock bench-mail bench-edge clean
+.PHONY: help setup worker front-end client run check test node-test soak lint format types imports lock bench-mail bench-edge bench-portal clean

@@ -1,8 +1,10 @@
 """`make run`: Homeport's main job on this machine, without Docker, accounts or root.
 
 Starts the mail processes with the Maildir transport under ./var/mail, makes a key on the first start, posts one signed
-sample message, says where it was delivered, and runs until Ctrl-C. Everything is stopped on every way out; a second
-run finds its keys, mail and queue again. PORT=N chooses another port than 8025.
+sample message, says where it was delivered, starts the portal with its broker, and runs until Ctrl-C. Everything is
+stopped on every way out; a second run finds its keys, mail, queue and users again. PORT=N chooses another port than
+8025 for the mail API, PORTAL_PORT=N another one than 8080 for the portal. Where no Docker engine answers, the portal
+says so.
 
 EDGE=1 puts the edge in front: the built Email Worker in workerd, with its cron and with bucket and lists under
 ./var/edge. The sample is then a raw letter that goes through it. EDGE_PORT=N chooses another port than 8787.
@@ -31,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var" / "mail"
 MAILDIR = VAR / "maildir"
 HOMEPORT = Path(sys.executable).with_name("homeport")
+PORTAL = ROOT / "var" / "portal"
 EDGE = ROOT / "var" / "edge"
 LETTER = EDGE / "letter.eml"
 NODE = ROOT / ".node" / "bin" / "node"
@@ -53,9 +56,9 @@ This letter came to the Email Worker, which signed it and posted it to the mail 
 """
 
 
-def environment() -> dict[str, str]:
+def environment(portal_port: int = 8080) -> dict[str, str]:
     """The settings of this run; those of the caller's shell are for another one."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_MAIL_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")}
     return inherited | {
         "HOMEPORT_MAIL_TRANSPORT": f"maildir://{quote(str(MAILDIR))}",
         "HOMEPORT_MAIL_STATE_DIR": str(VAR / "state"),
@@ -63,12 +66,17 @@ def environment() -> dict[str, str]:
         "HOMEPORT_MAIL_HOSTNAME": "localhost",
         "HOMEPORT_MAIL_DOMAINS": DOMAIN,
         "HOMEPORT_MAIL_LOG_FORMAT": "text",
+        "HOMEPORT_PORTAL_STATE_DIR": str(PORTAL / "state"),
+        "HOMEPORT_PORTAL_BROKER_SOCKET": str(PORTAL / "broker" / "broker.sock"),
+        "HOMEPORT_PORTAL_PUBLIC_URL": f"http://localhost:{portal_port}",
+        "HOMEPORT_PORTAL_LOG_FORMAT": "text",
+        "HOMEPORT_BROKER_LOG_FORMAT": "text",
     }
 
 
 def main() -> int:
-    port, edge_port = port_from("PORT", 8025), port_from("EDGE_PORT", 8787)
-    url, edge_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{edge_port}"
+    port, portal_port, edge_port = port_from("PORT", 8025), port_from("PORTAL_PORT", 8080), port_from("EDGE_PORT", 8787)
+    url, portal_url, edge_url = (f"http://127.0.0.1:{number}" for number in (port, portal_port, edge_port))
     has_edge = os.environ.get("EDGE", "") not in ("", "0")
     MAILDIR.mkdir(parents=True, exist_ok=True, mode=0o700)  # the transport never makes its own root
     if not (VAR / "keys").exists():
@@ -76,6 +84,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, interrupt)
     check_port(port, "PORT=8026")
+    check_port(portal_port, "PORTAL_PORT=8081")
     if has_edge:
         check_port(edge_port, "EDGE=1 EDGE_PORT=8788")
         prepare_edge(url)
@@ -94,7 +103,9 @@ def main() -> int:
             explain_edge(edge_url, processes["ingress"].pid)
         else:
             post_sample(url)
-        explain(url)
+        processes |= start_portal(portal_port)
+        wait_until_alive(portal_url, "/livez", processes)
+        explain(url, portal_port)
         watch(processes)
     except KeyboardInterrupt:
         print("\nStopping ...", flush=True)
@@ -137,6 +148,21 @@ def prepare_edge(url: str) -> None:
     EDGE.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_durably(EDGE / "edge.json", json.dumps(config).encode(), mode=0o600)
     LETTER.write_bytes(SAMPLE.replace("\n", "\r\n").encode())
+
+
+def start_portal(port: int) -> dict[str, subprocess.Popen[bytes]]:
+    """Start the portal, and the broker, which is the only one of the two that could speak to Docker."""
+    settings = environment(port)
+    broker_socket = Path(settings["HOMEPORT_PORTAL_BROKER_SOCKET"])
+    broker_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    subprocess.run([HOMEPORT, "portal", "migrate"], env=settings, check=True, stdout=subprocess.DEVNULL)
+    return {
+        name: subprocess.Popen([HOMEPORT, "portal", *arguments], env=settings, start_new_session=True)
+        for name, arguments in (
+            ("broker", ["broker", "--socket", str(broker_socket)]),
+            ("portal", ["serve", "--listen", f"127.0.0.1:{port}"]),
+        )
+    }
 
 
 def start_edge(port: int) -> subprocess.Popen[bytes]:
@@ -208,7 +234,7 @@ The cron drains what is retained; it runs every minute by itself.""",
     )
 
 
-def explain(url: str) -> None:
+def explain(url: str, portal_port: int) -> None:
     homeport = HOMEPORT.relative_to(ROOT) if HOMEPORT.is_relative_to(ROOT) else HOMEPORT
     where = "" if url.endswith(":8025") else f" --url {url}"
     print(
@@ -217,6 +243,7 @@ Homeport takes signed mail on {url} and delivers it into var/mail/maildir/.
   another message:   {homeport} mail send-test --keys-file var/mail/keys --to anyone@{DOMAIN}{where}
   what happened:     {homeport} mail trace --state-dir var/mail/state anyone@{DOMAIN}
   what waits:        {homeport} mail queue list --state-dir var/mail/state
+The portal is on http://localhost:{portal_port}; the first time, by the set-up link above.
 Ctrl-C stops everything.""",
         flush=True,
     )

@@ -11,6 +11,7 @@ import pytest
 
 import kit
 import mail_api
+import portal
 from kit.problem import all_problems
 from mail_api.settings import MailSettings
 
@@ -21,7 +22,7 @@ ADR_SECTIONS = ["Context", "Decision", "Consequences", "Alternatives", "Enforced
 
 def import_all() -> None:
     """Problems are known once their modules are imported."""
-    for package in (kit, mail_api):
+    for package in (kit, mail_api, portal):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
 
@@ -33,7 +34,7 @@ def test_problems_are_documented_with_their_status() -> None:
     )
     documented = {slug: int(status) for slug, status in rows}
     assert len(documented) == len(rows)
-    ours = [cls for cls in all_problems() if cls.__module__.partition(".")[0] in ("kit", "mail_api")]
+    ours = [cls for cls in all_problems() if cls.__module__.partition(".")[0] in ("kit", "mail_api", "portal")]
     assert documented == {cls.type: cls.status for cls in ours}
 
 

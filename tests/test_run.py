@@ -36,7 +36,7 @@ class Checkout:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.port, self.edge_port = free_port(), free_port()
+        self.port, self.portal_port, self.edge_port = free_port(), free_port(), free_port()
         self.output = path / "output"
         (path / "scripts").mkdir()
         shutil.copy(SCRIPT, path / "scripts")
@@ -51,6 +51,7 @@ class Checkout:
         """Start the script, with its output in a file: a terminal that nobody reads must not stop it."""
         settings = {
             "PORT": str(self.port),
+            "PORTAL_PORT": str(self.portal_port),
             "EDGE": "",
             "EDGE_PORT": str(self.edge_port),
             "HOMEPORT_MAIL_DOMAINS": "of-another-homeport.test",

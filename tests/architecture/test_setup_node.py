@@ -67,11 +67,12 @@ class Checkout:
         self.machine_has("npm", f'exec {NODE.parent}/npm "$@"')
         self.machine_has("npx", f'exec {NODE.parent}/npx "$@"')
 
-    def setup(self) -> tuple[int, str]:
+    def setup(self, *first_in_path: Path) -> tuple[int, str]:
         """Return exit code and what was said. Neither Node nor npm come from this machine."""
+        places = [*first_in_path, self.path / "machine", path_without_node(self.path)]
         ended = subprocess.run(
-            [self.path / "scripts" / "setup-node"],
-            env={**os.environ, "PATH": f"{self.path}/machine:{path_without_node(self.path)}"},
+            [self.path / "scripts" / "setup-node", self.worker.relative_to(self.path)],
+            env={**os.environ, "PATH": ":".join(map(str, places))},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -141,6 +142,17 @@ def test_setup_node_takes_the_machines_node_and_builds_when_something_changed(tm
     moved_checkout.path, moved_checkout.worker = moved, moved / checkout.worker.relative_to(checkout.path)
     assert moved_checkout.setup()[0] == 0
     assert moved_checkout.version("npm")
+
+
+@needs_node
+def test_setup_node_does_not_take_its_own_node_for_the_machines(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    checkout.machine_has_node()
+    assert checkout.setup()[0] == 0
+    assert checkout.setup(checkout.path / ".node" / "bin") == (0, "")
+    (checkout.path / ".node" / "node.stamp").unlink()
+    assert checkout.setup(checkout.path / ".node" / "bin")[0] == 0
+    assert checkout.version("npm")
 
 
 @needs_node

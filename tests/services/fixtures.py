@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.services.docker_engine import DockerEngine
 from tests.services.dovecot import Dovecot, Mailbox
+from tests.services.mariadb import MariaDB
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,35 @@ def own_dovecot() -> Iterator[Dovecot]:
 def mailbox(dovecot: Dovecot) -> Mailbox:
     """An empty mailbox of the shared Dovecot that no other test uses."""
     return dovecot.add_user()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """One MariaDB server per test process. Shared: a test takes a `new_database()` of its own."""
+    with MariaDB() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_docker_engine() -> Iterator[DockerEngine]:
+    """One Docker engine per test process."""
+    if os.geteuid() != 0:
+        pytest.skip("a Docker engine in namespaces of its own needs root")
+    with DockerEngine() as running:
+        yield running
+
+
+@pytest.fixture
+def docker_engine(shared_docker_engine: DockerEngine) -> Iterator[DockerEngine]:
+    """The shared engine without any container. A test that stops it takes `own_docker_engine`."""
+    yield shared_docker_engine
+    shared_docker_engine.clear()
+
+
+@pytest.fixture
+def own_docker_engine() -> Iterator[DockerEngine]:
+    """A Docker engine for this test alone (0.4 s)."""
+    if os.geteuid() != 0:
+        pytest.skip("a Docker engine in namespaces of its own needs root")
+    with DockerEngine() as running:
+        yield running

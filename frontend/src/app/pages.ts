@@ -1,0 +1,20 @@
+/** The pages there are, in the order of the navigation. A page that is not here does not exist. */
+
+import { Boxes, History, LayoutDashboard, ScrollText, Settings, UserRound, Users, type LucideIcon } from "lucide-react";
+
+export interface PageEntry {
+  path: "/" | "/containers" | "/operations" | "/audit" | "/users" | "/account" | "/settings";
+  key: "dashboard" | "containers" | "operations" | "audit" | "users" | "account" | "settings";
+  icon: LucideIcon;
+  shortcut: string;
+}
+
+export const PAGES: readonly PageEntry[] = [
+  { path: "/", key: "dashboard", icon: LayoutDashboard, shortcut: "g d" },
+  { path: "/containers", key: "containers", icon: Boxes, shortcut: "g c" },
+  { path: "/operations", key: "operations", icon: History, shortcut: "g o" },
+  { path: "/audit", key: "audit", icon: ScrollText, shortcut: "g l" },
+  { path: "/users", key: "users", icon: Users, shortcut: "g u" },
+  { path: "/account", key: "account", icon: UserRound, shortcut: "g a" },
+  { path: "/settings", key: "settings", icon: Settings, shortcut: "g s" },
+];

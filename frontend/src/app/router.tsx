@@ -1,0 +1,94 @@
+/** Addresses and their pages. Each page is a chunk of its own; what filters, sorts or selects stands in the address. */
+
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Navigate } from "@tanstack/react-router";
+import { createElement, type ReactNode } from "react";
+
+import { RESULTS } from "@/features/audit/requests";
+import { STATES } from "@/features/operations/requests";
+
+import { NotFound, Root, RouteError } from "./root";
+import { oneOf, textOf } from "./search";
+
+const root = createRootRoute({ component: Root, notFoundComponent: NotFound, errorComponent: RouteError });
+
+const dashboard = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => import("@/features/dashboard/dashboard-page"), "DashboardPage") });
+
+const CONTAINER_TABS = ["overview", "logs", "stats", "events"] as const;
+
+const containers = createRoute({
+  getParentRoute: () => root,
+  path: "/containers",
+  validateSearch: (search: Record<string, unknown>): { find?: string; show?: "trouble" | "stopped" } => ({
+    find: textOf(search["find"]),
+    show: oneOf(["trouble", "stopped"] as const, search["show"]),
+  }),
+  component: lazyRouteComponent(() => import("@/features/containers/containers-page"), "ContainersPage"),
+});
+
+const container = createRoute({
+  getParentRoute: () => root,
+  path: "/containers/$name",
+  validateSearch: (search: Record<string, unknown>): { tab?: (typeof CONTAINER_TABS)[number]; find?: string } => ({
+    tab: oneOf(CONTAINER_TABS, search["tab"]),
+    find: textOf(search["find"]),
+  }),
+  component: lazyRouteComponent(() => import("@/features/containers/container-page"), "ContainerPage"),
+});
+
+const logs = createRoute({
+  getParentRoute: () => root,
+  path: "/logs",
+  validateSearch: (search: Record<string, unknown>): { of?: string } => ({ of: textOf(search["of"]) }),
+  component: lazyRouteComponent(() => import("@/features/logs/logs-page"), "LogsPage"),
+});
+
+const operations = createRoute({
+  getParentRoute: () => root,
+  path: "/operations",
+  validateSearch: (search: Record<string, unknown>): { state?: (typeof STATES)[number]; target?: string } => ({ state: oneOf(STATES, search["state"]), target: textOf(search["target"]) }),
+  component: lazyRouteComponent(() => import("@/features/operations/operations-page"), "OperationsPage"),
+});
+
+const operation = createRoute({
+  getParentRoute: () => root,
+  path: "/operations/$id",
+  component: lazyRouteComponent(() => import("@/features/operations/operation-page"), "OperationPage"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  validateSearch: (search: Record<string, unknown>): { find?: string; result?: (typeof RESULTS)[number]; actor?: string } => ({
+    find: textOf(search["find"]),
+    result: oneOf(RESULTS, search["result"]),
+    actor: textOf(search["actor"]),
+  }),
+  component: lazyRouteComponent(() => import("@/features/audit/audit-page"), "AuditPage"),
+});
+
+const users = createRoute({
+  getParentRoute: () => root,
+  path: "/users",
+  validateSearch: (search: Record<string, unknown>): { tab?: "tokens" | "roles" } => ({ tab: oneOf(["tokens", "roles"] as const, search["tab"]) }),
+  component: lazyRouteComponent(() => import("@/features/users/users-page"), "UsersPage"),
+});
+
+const account = createRoute({ getParentRoute: () => root, path: "/account", component: lazyRouteComponent(() => import("@/features/account/account-page"), "AccountPage") });
+const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: lazyRouteComponent(() => import("@/features/settings/settings-page"), "SettingsPage") });
+
+// Links that were good once: the gate answers them as long as they are; whoever is logged in has nothing to do there.
+const home = (): ReactNode => createElement(Navigate, { to: "/", replace: true });
+const setup = createRoute({ getParentRoute: () => root, path: "/setup", component: home });
+const invitation = createRoute({ getParentRoute: () => root, path: "/invitation", component: home });
+
+export const routeTree = root.addChildren([dashboard, containers, container, logs, operations, operation, audit, users, account, settings, setup, invitation]);
+
+export function makeRouter(): ReturnType<typeof createRouter<typeof routeTree>> {
+  return createRouter({ routeTree, scrollRestoration: true });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof makeRouter>;
+  }
+}

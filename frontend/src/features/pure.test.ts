@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+
+import { parseAnsi } from "@/lib/ansi";
+
+import { changed } from "./audit/audit-details";
+import { rates } from "./containers/stats-panels";
+import { marked } from "./logs/log-row";
+import { matcherOf, type Matcher } from "./logs/log-search";
+import { Joiner } from "./logs/sources";
+import { merged } from "./operations/running";
+import type { OperationView } from "./operations/requests";
+
+test("a match is marked across colours, and colours stay", () => {
+  const spans = marked(parseAnsi("a \u001b[31mfai\u001b[32mled\u001b[0m b"), matcherOf("failed", false) as Matcher);
+  expect(spans.map(({ text, className, isMatch }) => [text, className, isMatch])).toEqual([
+    ["a ", "", false],
+    ["fai", "ansi-1", true],
+    ["led", "ansi-2", true],
+    [" b", "", false],
+  ]);
+});
+
+test("several matches in one span are marked one by one", () => {
+  const spans = marked(parseAnsi("x1x2x"), matcherOf("x", false) as Matcher);
+  expect(spans.filter(({ isMatch }) => isMatch)).toHaveLength(3);
+  expect(spans.map(({ text }) => text).join("")).toBe("x1x2x");
+});
+
+test("a line that came in pieces is one line, each stream for itself", () => {
+  const joiner = new Joiner("blog");
+  const piece = (text: string, is_partial: boolean, stream: "stdout" | "stderr" = "stdout") => ({ at: text, stream, text, is_partial });
+  expect(joiner.whole([piece("one ", true), piece("err", false, "stderr")]).map(({ text }) => text)).toEqual(["err"]);
+  expect(joiner.whole([piece("line", false)])).toEqual([{ at: "one ", stream: "stdout", text: "one line", container: "blog" }]);
+});
+
+test("a rate is unknown for the first sample and where the counter began anew", () => {
+  expect(rates([0, 1_000, 3_000, 4_000], [10, 20, 60, 5])).toEqual([null, 10, 20, null]);
+});
+
+test("members of both documents stand side by side", () => {
+  expect(changed({ role: "viewer", name: "anna" }, { role: "admin" })).toEqual([
+    { field: "role", before: "viewer", after: "admin" },
+    { field: "name", before: "anna", after: "" },
+  ]);
+  expect(changed(null, null)).toEqual([]);
+  expect(changed(null, "text\u202e")).toEqual([{ field: "", before: "", after: "text⟨U+202E⟩" }]);
+});
+
+test("news of an operation add its new lines, once", () => {
+  const line = (number: number) => ({ number, at: 0, text: `line ${number}` });
+  const known = { state: "running", lines: [line(1), line(2)] } as OperationView;
+  const after = merged(known, { state: "done", lines: [line(2), line(3)] });
+  expect([after.state, after.lines.map(({ number }) => number)]).toEqual(["done", [1, 2, 3]]);
+});

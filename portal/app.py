@@ -1,0 +1,180 @@
+"""The portal's application: the one place where its parts are wired.
+
+    app = create_app(settings, Adapters.of(settings))
+
+`create_app` opens nothing and reads no file but the built front end, so that the application can be described without
+starting (`homeport portal openapi`). The parts are made when it starts and closed, in reverse, when it ends:
+`request.app.state.portal` is the `Portal` that holds them.
+
+A route whose signature names no act of the policy table, and which is not in the list of public routes, keeps the
+application from being built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, FastAPI
+
+from kit import health
+from kit.clock import Clock, SystemClock, now_utc
+from kit.problem import NotFound, all_problems
+from portal.audit.routes import router as audit_routes
+from portal.auth.permissions import check_routes
+from portal.auth.routes import router as auth_routes
+from portal.auth.sealing import Seal
+from portal.auth.service import Auth
+from portal.auth.site import Site
+from portal.broker.client import Broker
+from portal.containers.routes import router as containers_routes
+from portal.containers.service import Containers
+from portal.dashboard.probes import DatabaseProbe
+from portal.dashboard.routes import router as dashboard_routes
+from portal.db import Database
+from portal.operations import idempotency, plans, records
+from portal.operations.hub import Hub
+from portal.operations.routes import router as operations_routes
+from portal.operations.runner import Runner
+from portal.probes import Readings
+from portal.scheduler import Job, Scheduler
+from portal.settings import PortalSettings
+from portal.web import door, openapi
+from portal.web.front_end import FrontEnd
+
+MAX_BODY_BYTES = 1024**2  # JSON only; a route that takes more says so itself
+OPERATIONS_DAYS = 365  # then only the audit knows of them
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What reaches out of this process, and time. A test gives its own."""
+
+    broker: Broker
+    clock: Clock = field(default_factory=SystemClock)
+
+    @classmethod
+    def of(cls, settings: PortalSettings) -> Adapters:
+        return cls(broker=Broker(settings.broker_socket))
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """The parts of a running portal, as routes find them."""
+
+    settings: PortalSettings
+    clock: Clock
+    db: Database
+    hub: Hub
+    runner: Runner
+    broker: Broker
+    auth: Auth
+    containers: Containers
+    readings: Readings
+    scheduler: Scheduler
+
+
+def create_app(settings: PortalSettings, adapters: Adapters) -> FastAPI:
+    """Return the application. Raise UnguardedRoute when a route names no permission."""
+    app = FastAPI(
+        title="Homeport portal",
+        version=version("homeport"),
+        lifespan=lambda app: _lifespan(app, settings, adapters),
+        generate_unique_id_function=openapi.operation_id,
+        docs_url=None,  # no API browser: `homeport portal openapi` prints the document
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    site = Site.from_public_url(settings.public_url)
+    door.install(
+        app,
+        hosts={urlsplit(origin).netloc for origin in site.origins},
+        proxies=settings.trusted_proxies,
+        is_https=not site.is_embedded,
+    )
+    app.include_router(health.routes())
+    app.include_router(_problems())
+    for router in (auth_routes, audit_routes, operations_routes, containers_routes, dashboard_routes):
+        app.include_router(router)
+    app.include_router(FrontEnd(settings.front_end_dir).router())  # last: it takes every path that is left
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # the framework's way to replace it
+    check_routes(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) -> AsyncIterator[None]:
+    """Start the parts, each after what it needs, and end them in reverse."""
+    clock, broker = adapters.clock, adapters.broker
+    async with AsyncExitStack() as stack:
+        db = Database(settings.database)
+        stack.callback(db.close)
+        stack.push_async_callback(broker.close)
+        site, seal = Site.from_public_url(settings.public_url), Seal.at(settings.state_dir / "secret.key")
+        auth = Auth(db, site=site, seal=seal, clock=clock)
+        hub = Hub()
+        runner = Runner(db, hub, clock)
+        stack.push_async_callback(runner.close)
+        stack.callback(hub.close)
+        containers = Containers.of(broker, db, hub, runner, clock, settings.state_dir)
+        stack.push_async_callback(containers.close)
+        readings = Readings([DatabaseProbe(db, clock), *containers.probes], clock)
+        scheduler = Scheduler(_jobs(db, clock, readings), clock)
+        app.state.portal = Portal(settings, clock, db, hub, runner, broker, auth, containers, readings, scheduler)
+        containers.begin()  # it tells the runner how its acts are re-checked
+        await runner.recover()
+        jobs = asyncio.create_task(scheduler.run())
+        stack.push_async_callback(_end, jobs)
+        yield
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _jobs(db: Database, clock: Clock, readings: Readings) -> list[Job]:
+    """The table of what is done again and again."""
+
+    async def forget_what_is_old() -> None:
+        now = now_utc(clock)
+        await db.run(lambda session: records.purge(session, before=now - timedelta(days=OPERATIONS_DAYS)))
+        await db.run(lambda session: idempotency.purge(session, now))
+        await db.run(lambda session: plans.purge(session, now))
+
+    probes = [
+        Job(f"probe {probe.name}", probe.interval_s, partial(readings.measure, probe.name), probe.timeout_s + 5, True)
+        for probe in readings.probes
+    ]
+    return [*probes, Job("forget what is old", every_s=86_400, work=forget_what_is_old, timeout_s=600)]
+
+
+def _problems() -> APIRouter:
+    """Where the `type` of a problem document leads."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/problems/{slug}")
+    async def problem(slug: str) -> Mapping[str, Any]:
+        """What this kind of problem means."""
+        for cls in all_problems():
+            if cls.type == slug:
+                return {
+                    "type": f"/problems/{slug}",
+                    "title": cls.title,
+                    "status": cls.status,
+                    "description": cls.__doc__,
+                }
+        raise NotFound
+
+    return router

@@ -1,0 +1,1 @@
+"""Above the rooms: what they measured of themselves, and how this portal is set up."""
