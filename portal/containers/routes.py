@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from kit.problem import Problem
 from portal.actor import Actor
@@ -67,18 +67,24 @@ LINE_ID = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII) 
 # -- all of them ------------------------------------------------------------------------------------------------------
 
 
-@router.get("")
-async def list_containers(request: Request, actor: Annotated[Actor, allowed("containers:list")]) -> ContainerList:
+@router.get("", response_model=ContainerList)
+async def list_containers(request: Request, actor: Annotated[Actor, allowed("containers:list")]) -> Response:
     """Every container of the known stacks, and since when the engine is there. Answers also while it is silent."""
     room = _room(request)
     await room.picture.ready()
+    body = await room.shared_list.answer(lambda: _list(room))
+    return Response(body, media_type="application/json")
+
+
+async def _list(room: Containers) -> bytes:
     engine = room.picture.engine
     operations = await room.running_operations()
-    return ContainerList(
+    found = ContainerList(
         measured_at=_time(room.picture.measured_at),
         engine=EngineView(state=engine.state, since=_time(engine.since), detail=engine.detail),
         containers=[ContainerView(**_members(room, each, operations)) for each in room.picture.containers()],
     )
+    return found.model_dump_json().encode()
 
 
 @router.get("/events")

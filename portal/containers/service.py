@@ -36,6 +36,7 @@ from portal.containers.models import ContainerEventRow
 from portal.containers.picture import Picture
 from portal.containers.probes import StoppedProbe, TroubleProbe
 from portal.containers.schemas import ActOn, BulkResult
+from portal.containers.shared import Shared
 from portal.db import Database
 from portal.operations.hub import Hub
 from portal.operations.progress import Progress
@@ -88,6 +89,7 @@ class Containers:
         self._broker, self._database, self._hub, self._runner = broker, database, hub, runner
         self._clock = clock
         self._log_store = log_store
+        self.shared_list = Shared(hub, clock)
         self.picture = Picture(broker, clock, on_event=self._heard, on_change=self._changed)
         self.probes: tuple[Probe, ...] = (TroubleProbe(self.picture), StoppedProbe(self.picture))
         self._to_keep: asyncio.Queue[str] = asyncio.Queue()

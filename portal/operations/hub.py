@@ -103,6 +103,11 @@ class Hub:
         self._wake()
 
     @property
+    def number(self) -> int:
+        """Of the last event; 0 before the first."""
+        return self._number
+
+    @property
     def subscriptions(self) -> int:
         return self._subscriptions
 
