@@ -76,8 +76,8 @@ export default function LogView({ names, epoch, download }: { names: readonly st
   });
 
   useLayoutEffect(() => {
-    if (isFollowing && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
-  }, [isFollowing, count, version, isLarge, options.wraps]);
+    if (isFollowing && count > 0) rows.scrollToIndex(count - 1, { align: "end" });
+  }, [rows, isFollowing, count, version, isLarge, options.wraps]);
 
   // What is dropped at the beginning must not move what is being read.
   const first = useRef(buffer.first);
