@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -151,9 +152,13 @@ class Containers:
     async def log(self, name: str, *, tail: int, since: float | None, until: float | None) -> Log:
         """Return at most `tail` of the newest lines in the given time."""
         container = await self.find(name)
-        request = Logs(container=container.id, tail=tail + 1, since=since, until=until)
+        # the engine counts its tail from the log's end, also when the time ends earlier: then we count ourselves
+        request = Logs(container=container.id, tail=tail + 1 if until is None else None, since=since, until=until)
+        newest: deque[LogLine] = deque(maxlen=tail + 1)
         async with self._broker.follow(request) as flow:
-            lines = [line async for item in flow for line in item.lines]
+            async for item in flow:
+                newest.extend(item.lines)
+        lines = list(newest)
         return Log(lines[-tail:] if tail else [], len(lines) > tail)
 
     async def kept_logs(self) -> list[Kept]:

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from portal.actor import Actor
 from portal.audit.models import AuditRow
 from portal.broker.client import Broker
 from portal.broker.failures import BrokerProblem, ContainerProtected, NoSuchContainer
+from portal.broker.schemas import LogLine
 from portal.containers.log_store import Kept
 from portal.containers.schemas import ActOn
 from portal.containers.service import Containers, ReasonRequired
@@ -349,6 +351,17 @@ async def test_log_is_bounded_and_says_when_there_is_more(room: Room, docker_eng
     assert ([line.text for line in log.lines], log.is_truncated) == (["8", "9", "10"], True)
     log = await room.service.log("n1", tail=10, since=None, until=None)
     assert (len(log.lines), log.is_truncated) == (10, False)
+
+
+async def test_log_before_a_moment_is_the_newest_lines_before_it(room: Room, docker_engine: DockerEngine) -> None:
+    docker_engine.run("for i in 1 2 3 4 5 6; do echo $i; sleep 0.05; done; sleep 1000", name="n1")
+    await room.until(lambda: room.states() == {"n1": "running"})
+    lines: list[LogLine] = []
+    while len(lines) < 6:
+        lines = (await room.service.log("n1", tail=10, since=None, until=None)).lines
+    before = datetime.fromisoformat(lines[4].at).timestamp()
+    log = await room.service.log("n1", tail=2, since=None, until=before)
+    assert ([line.text for line in log.lines], log.is_truncated) == (["3", "4"], True)
 
 
 async def test_lines_of_a_removed_container_are_still_there(room: Room, docker_engine: DockerEngine) -> None:
