@@ -18,6 +18,7 @@ from typing import Protocol
 
 from kit.clock import Clock, now_utc
 from kit.logging import get_logger
+from kit.problem import Problem
 
 log = get_logger()
 
@@ -116,7 +117,8 @@ class Readings:
                 reading = await probe.measure()
         except Exception as error:
             detail = f"no answer within {probe.timeout_s:g} s" if limit.expired() else type(error).__name__
-            log.warning("probe_failed", probe=name, error=detail, exc_info=None if limit.expired() else error)
+            is_expected = limit.expired() or isinstance(error, Problem)  # only a defect needs its trace
+            log.warning("probe_failed", probe=name, error=detail, exc_info=None if is_expected else error)
             reading = replace(self._last.get(name, _UNKNOWN), status=Status.UNKNOWN, detail=detail)
         self._last[name] = reading
         return reading

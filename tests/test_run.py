@@ -121,7 +121,10 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 def test_run_delivers_a_sample_and_stops_everything(checkout: Checkout, number: signal.Signals) -> None:
     checkout.start()
     printed = checkout.wait_until_it_says(LAST_LINE)
-    assert len(checkout.processes()) == 2
+    assert len(checkout.processes()) == 4  # ingress, delivery, broker, portal
+    with urllib.request.urlopen(f"http://localhost:{checkout.portal_port}/livez", timeout=START_S) as answer:
+        assert answer.status == 200
+    assert f"http://localhost:{checkout.portal_port}/setup#" in printed
     [letter] = checkout.letters()
     assert letter.parts[-3] == "you"
     assert f"Sample message delivered: {letter.relative_to(checkout.path)}" in printed
@@ -134,7 +137,7 @@ def test_run_delivers_a_sample_and_stops_everything(checkout: Checkout, number: 
 def test_run_says_how_to_post_another_message(checkout: Checkout) -> None:
     checkout.start()
     printed = checkout.wait_until_it_says(LAST_LINE)
-    commands = dict(line.strip().split(":   ", 1) for line in printed.splitlines() if line.startswith("  "))
+    commands = dict(re.findall(r"^  ([a-z ]+): {2,}(\S.*)$", printed, re.MULTILINE))
     directory = checkout.path
     for what, part in [
         ("another message", "delivered: message "),
@@ -208,7 +211,7 @@ class TestEdge:
         assert f"Sample letter through the edge: {letter.relative_to(checkout.path)}" in printed
         assert letter.read_bytes().endswith((checkout.path / "var/edge/letter.eml").read_bytes())
         assert stat.S_IMODE((checkout.path / "var/edge/edge.json").stat().st_mode) == 0o600  # it holds the key
-        assert len(checkout.processes()) == 4  # ingress, delivery, Node, workerd
+        assert len(checkout.processes()) == 6  # ingress, delivery, broker, portal, Node, workerd
         assert checkout.end(number) == 0
         assert checkout.processes() == []
         assert "Traceback" not in checkout.output.read_text()
@@ -251,7 +254,7 @@ class TestEdge:
         checkout.wait_until_it_says(LAST_LINE)
         checkout.end(signal.SIGKILL)
         give_up = time.monotonic() + STOP_S
-        while len(checkout.processes()) > 2:  # ingress and delivery are left: nobody tells them
+        while len(checkout.processes()) > 4:  # mail processes and portal are left: nobody tells them
             assert time.monotonic() < give_up
             time.sleep(POLL_S)
 

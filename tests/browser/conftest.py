@@ -35,14 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("services")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it runs, no asyncio test can in the same process
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         expect.set_options(timeout=PATIENCE_MS)
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     if not (FRONT_END / "index.html").is_file():
         pytest.fail("the front end is not built: make front-end")

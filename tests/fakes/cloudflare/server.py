@@ -335,7 +335,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="critical",
+                log_level=None,  # of the process it runs in: not ours to change
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -27,7 +27,7 @@ export function AccountPage(): ReactNode {
     <Page title={t("pages.account")}>
       <QueryView query={account} rows={12}>
         {(data) => (
-          <div className="grid items-start gap-4 lg:grid-cols-2">
+          <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-2">
             <Panel title={t("account.who")}>
               <Facts>
                 <Fact name={t("session.name")}>
