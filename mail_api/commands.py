@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from kit.terminal import epoch_time, print_json, print_pairs, print_table, visible
+
 if TYPE_CHECKING:  # imported where they are used, so that --help stays quick
     import httpx2
 
@@ -95,7 +97,7 @@ def queue_list(
     """List the entries of one place, soonest due first."""
     page = _control(state_dir, "GET", "/v1/queue", params={"place": place, "limit": limit})
     if as_json:
-        _print_json(page)
+        print_json(page)
         return
     if not page["entries"]:
         print(f"Nothing is in {place}.")
@@ -103,17 +105,17 @@ def queue_list(
     rows = [
         (
             entry["queue_id"],
-            _time(entry.get("received_at")),
+            epoch_time(entry.get("received_at")),
             _size(entry.get("size_bytes")),
             entry.get("mail_from") or "<>",
             entry.get("rcpt_to", ""),
             str(entry.get("attempts", "")),
-            _time(entry.get("next_attempt_at")),
+            epoch_time(entry.get("next_attempt_at")),
             entry.get("reason", ""),
         )
         for entry in page["entries"]
     ]
-    _print_table(("queue id", "received", "size", "from", "to", "tries", "next", "reason"), rows)
+    print_table(("queue id", "received", "size", "from", "to", "tries", "next", "reason"), rows)
     if page["total"] > len(rows):
         print(f"{len(rows)} of {page['total']}; --limit shows more.")
 
@@ -124,9 +126,10 @@ def queue_show(queue_id: QueueId, state_dir: StateDir, as_json: AsJson = False) 
     entry = _control(state_dir, "GET", f"/v1/queue/{_id(queue_id)}")
     events = _read_ledger(state_dir, lambda ledger: ledger.events(queue_id))
     if as_json:
-        _print_json(entry | {"events": [_event_document(event) for event in events]})
+        print_json(entry | {"events": [_event_document(event) for event in events]})
         return
-    _print_pairs((name, _time(value) if name.endswith("_at") else value) for name, value in entry.items())
+    shown = ((name, epoch_time(value) if name.endswith("_at") else value) for name, value in entry.items())
+    print_pairs((name, str(value)) for name, value in shown if value not in (None, ""))
     _print_events(events)
 
 
@@ -173,7 +176,7 @@ def queue_drop(
     """Remove an entry for good. The sender has long heard "accepted" and is not told."""
     if not is_sure:
         entry = _control(state_dir, "GET", f"/v1/queue/{_id(queue_id)}")
-        sender, recipient = _visible(entry["mail_from"] or "<>"), _visible(entry["rcpt_to"])
+        sender, recipient = visible(entry["mail_from"] or "<>"), visible(entry["rcpt_to"])
         typer.confirm(
             f"Drop the message from {sender} to {recipient} ({_size(entry['size_bytes'])})?", abort=True, err=True
         )
@@ -182,7 +185,7 @@ def queue_drop(
 
 def _say(answer: dict[str, Any], as_json: bool, what: str) -> None:
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         print(f"{answer['queue_id']} {what}." if "queue_id" in answer else f"{what}.")
 
@@ -206,12 +209,12 @@ def trace(
 
     found = [(row, events) for row, events in _read_ledger(state_dir, find) if row is not None or events]
     if as_json:
-        _print_json(
+        print_json(
             [_row_document(row) | {"events": [_event_document(event) for event in events]} for row, events in found]
         )
     for row, events in () if as_json else found:
         if row is not None:
-            sender, recipient = _visible(row.mail_from or "<>"), _visible(row.rcpt_to)
+            sender, recipient = visible(row.mail_from or "<>"), visible(row.rcpt_to)
             print(f"{row.message_id}  {row.state}  {_size(row.size_bytes)}  {sender} -> {recipient}")
         _print_events(events)
     if not found:
@@ -249,15 +252,15 @@ def _row_document(row: Row | None) -> dict[str, Any]:
 
 
 def _event_document(event: Event) -> dict[str, Any]:
-    return {"at": _time(event.at), "step": event.step.value} | event.data
+    return {"at": epoch_time(event.at), "step": event.step.value} | event.data
 
 
 def _print_events(events: Iterable[Event]) -> None:
     for event in events:
         data = "  ".join(
-            f"{name}={_visible(str(value))}" for name, value in event.data.items() if value not in (None, "")
+            f"{name}={visible(str(value))}" for name, value in event.data.items() if value not in (None, "")
         )
-        print(f"  {_time(event.at)}  {event.step.value:<10} {data}".rstrip())
+        print(f"  {epoch_time(event.at)}  {event.step.value:<10} {data}".rstrip())
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
@@ -300,10 +303,10 @@ def keys_list(
         (key.key_id, "current" if number == 0 else "valid", used.get(key.key_id)) for number, key in enumerate(found)
     ]
     if as_json:
-        _print_json([{"key_id": key_id, "state": state, "last_used_at": at} for key_id, state, at in rows])
+        print_json([{"key_id": key_id, "state": state, "last_used_at": at} for key_id, state, at in rows])
     else:
-        _print_table(
-            ("key", "state", "last used"), [(key_id, state, _time(at) or "never") for key_id, state, at in rows]
+        print_table(
+            ("key", "state", "last used"), [(key_id, state, epoch_time(at) or "never") for key_id, state, at in rows]
         )
 
 
@@ -330,7 +333,7 @@ def _read_keys(keys_file: Path) -> str:
 
 def _say_key(as_json: bool, key_id: str, text: str) -> None:
     if as_json:
-        _print_json({"key_id": key_id})
+        print_json({"key_id": key_id})
     else:
         print(text)
 
@@ -395,9 +398,9 @@ def send_test(
         _fail(f"no answer from {url}: {error}", code=NOT_RUNNING)
     document = _document(answer)
     if as_json:
-        _print_json(document)
+        print_json(document)
     elif answer.status_code in (200, 202):
-        print(f"{document['status']}: message {message_id} to {_visible(to)}")
+        print(f"{document['status']}: message {message_id} to {visible(to)}")
     if answer.status_code not in (200, 202):
         said = " ".join(filter(None, (document.get("title"), document.get("detail"))))
         _fail(f"{answer.status_code} {document.get('type', '')}: {said}")
@@ -445,41 +448,6 @@ def _id(queue_id: str) -> str:
 def _fail(text: str, *, code: int = 1) -> NoReturn:
     typer.echo(f"homeport: error: {text}", err=True)
     raise SystemExit(code)
-
-
-def _print_json(document: Any) -> None:
-    """Text stays readable; what a terminal would obey is escaped, which leaves the JSON value the same."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    print("".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text))
-
-
-def _escaped(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass")  # JSON escapes UTF-16 code units
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-
-
-def _print_table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Columns two blanks apart, no line wrapped: as good for `grep` as for the eye."""
-    lines = [headings, *(tuple(_visible(str(cell)) for cell in row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
-    for name, value in pairs:
-        if value not in (None, ""):
-            print(f"{name:<17} {_visible(str(value))}")
-
-
-def _visible(text: str) -> str:
-    """Text of strangers, with what a terminal would obey made visible."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def _time(at: float | None) -> str:
-    """Epoch seconds as local time with offset; "" for None and 0 (due at once)."""
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds") if at else ""
 
 
 def _size(size_bytes: int | None) -> str:

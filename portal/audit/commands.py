@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from kit.terminal import local_time, print_json, print_table
 from portal.client import AsJson, Client, Url
-from portal.output import local_time, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add_completion=False)
 

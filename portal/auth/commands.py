@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import typer
 
+from kit.terminal import local_time, print_json, print_table
 from portal.actor import Actor, Role
 from portal.client import AsJson, Client, PortalError, Url
-from portal.output import local_time, print_json, print_table
 
 users = typer.Typer(no_args_is_help=True, help="Users: who may come in.", rich_markup_mode=None, add_completion=False)
 tokens = typer.Typer(

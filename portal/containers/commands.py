@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import typer
 
+from kit.terminal import local_time, print_json, print_pairs, print_table, progress, visible
 from portal.client import AsJson, Client, PortalError, Url
-from portal.output import local_time, print_json, print_pairs, print_table, progress, visible
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add_completion=False)
 

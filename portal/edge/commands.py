@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from portal.edge import output
+from kit import terminal
 
 if TYPE_CHECKING:  # imported where they are used, so that --help stays quick
     from portal.edge.service import EdgeService, Planned
@@ -58,12 +58,12 @@ def plan(adopt: Adopt = False, replace_mail: ReplaceMail = False, as_json: AsJso
             planned = service.plan(live, may_adopt=adopt, may_replace_mail=replace_mail)
         except Unreadable:
             if as_json:
-                output.print_json({"permissions": _permission_documents(permissions), "plan": None})
+                terminal.print_json({"permissions": _permission_documents(permissions), "plan": None})
             else:
                 _print_permissions(permissions)
             raise
         if as_json:
-            output.print_json(
+            terminal.print_json(
                 {"permissions": _permission_documents(permissions), "plan": planned.plan.document()},
             )
         else:
@@ -125,7 +125,7 @@ def sync(
         lists = service.parse_recipients(_read(source))
         synced = await service.sync(lists, may_shrink=allow_shrink)
         if as_json:
-            output.print_json([{name: getattr(each, name) for name in each.__slots__} for each in synced])
+            terminal.print_json([{name: getattr(each, name) for name in each.__slots__} for each in synced])
             return
         for each in synced:
             what = "changed" if each.is_changed else "unchanged, refreshed"
@@ -151,9 +151,9 @@ def status(as_json: AsJson = False) -> None:
 
         document = await state.status(service, _settings(), clock=SystemClock())
         if as_json:
-            output.print_json(document)
+            terminal.print_json(document)
         else:
-            output.print_pairs(state.lines(document, output.time))
+            terminal.print_pairs(state.lines(document, terminal.epoch_time))
 
     _run(work)
 
@@ -174,19 +174,19 @@ def drain(
             moved = {name: int(answer.get(name) or 0) for name in total}
             total = {name: total[name] + moved[name] for name in total}
             stopped, more = answer.get("stopped"), answer.get("more") is True
-            output.progress(", ".join(f"{name} {count}" for name, count in total.items()))
+            terminal.progress(", ".join(f"{name} {count}" for name, count in total.items()))
             if stopped == "busy" and not once and busy < BUSY_TRIES:
                 busy += 1
-                output.progress(f"the Worker is draining already; asking again in {BUSY_WAIT_S:g} s")
+                terminal.progress(f"the Worker is draining already; asking again in {BUSY_WAIT_S:g} s")
                 await asyncio.sleep(BUSY_WAIT_S)
             elif once or stopped or not more or not (moved["drained"] or moved["held"]):
                 break
         if as_json:
-            output.print_json(total | {"stopped": stopped, "more": more})
+            terminal.print_json(total | {"stopped": stopped, "more": more})
         else:
             print(f"{total['drained']} drained, {total['failed']} failed, {total['held']} held.")
         if stopped:
-            _fail(f"the drain stopped: {output.visible(str(stopped))}")
+            _fail(f"the drain stopped: {terminal.visible(str(stopped))}")
         if more and not once:
             _fail("mail is left that cannot be delivered now; the Worker goes on trying every minute")
 
@@ -201,7 +201,7 @@ def destroy(is_sure: Yes = False, as_json: AsJson = False) -> None:
         planned = await service.plan_destroy()
         if planned is None:
             if as_json:
-                output.print_json({"plan": None})
+                terminal.print_json({"plan": None})
             else:
                 print("Nothing is recorded as made by this Homeport; there is nothing to remove.")
             return
@@ -242,9 +242,9 @@ def _run(work: Callable[[EdgeService], Awaitable[None]], *, is_change: bool = Fa
             account=settings.cloudflare_account,
             url=settings.cloudflare_url,
             secrets=_secrets(settings),
-            say=output.progress,
+            say=terminal.progress,
         ) as cf:
-            await work(EdgeService(settings, cf, clock=SystemClock(), say=output.progress))
+            await work(EdgeService(settings, cf, clock=SystemClock(), say=terminal.progress))
 
     try:
         with ExitStack() as held:
@@ -253,7 +253,7 @@ def _run(work: Callable[[EdgeService], Awaitable[None]], *, is_change: bool = Fa
             asyncio.run(main())
     except RecipientsError as error:
         for reason in error.reasons[:-1]:
-            output.progress(reason)
+            terminal.progress(reason)
         _fail(error.reasons[-1])
     except (CloudflareError, NotReady, OwnershipError, Unreadable, WorkerError) as error:
         _fail(told(error))
@@ -267,7 +267,7 @@ def _settings() -> EdgeSettings:
         return EdgeSettings.load()
     except SettingsError as error:
         for mistake in error.mistakes[:-1]:
-            output.progress(mistake)
+            terminal.progress(mistake)
         _fail(error.mistakes[-1])
 
 
@@ -335,11 +335,11 @@ def _print_plan(plan: Plan, *, to_stderr: bool = False) -> None:
         lines += [f"  conflict: {conflict.what}", f"      {conflict.way_out}"]
     changes = f"{len(plan.steps)} change{'s' * (len(plan.steps) != 1)}:" if plan.steps else "Nothing to change."
     for line in [changes, *lines]:
-        typer.echo(output.visible(line), err=to_stderr)
+        typer.echo(terminal.visible(line), err=to_stderr)
 
 
 def _print_permissions(permissions: list[Any]) -> None:
-    output.print_table(
+    terminal.print_table(
         ("permission", "for", "state"), [(each.group, each.resource, each.standing.value) for each in permissions]
     )
 
@@ -350,7 +350,7 @@ def _permission_documents(permissions: list[Any]) -> list[dict[str, str]]:
 
 def _say_done(plan: Plan, as_json: bool, what: str) -> None:
     if as_json:
-        output.print_json({"plan": plan.document()})
+        terminal.print_json({"plan": plan.document()})
     elif not plan.steps:
         _print_plan(plan)
     elif what:
@@ -358,5 +358,5 @@ def _say_done(plan: Plan, as_json: bool, what: str) -> None:
 
 
 def _fail(text: str) -> NoReturn:
-    output.progress(f"homeport: error: {text}")
+    terminal.progress(f"homeport: error: {text}")
     raise SystemExit(1)

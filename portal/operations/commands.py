@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from kit.terminal import local_time, print_json, print_pairs, print_table, progress
 from portal.client import AsJson, Client, NotReachable, Url
-from portal.output import local_time, print_json, print_pairs, print_table, progress
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add_completion=False)
 

@@ -1,10 +1,13 @@
-"""What the commands print: tables and pairs for the eye and for grep, one JSON document for programs."""
+"""What commands print: tables and pairs for the eye and for grep, one JSON document for programs.
+
+Text of strangers goes through `visible`: what a terminal would obey is shown, not sent.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -47,6 +50,11 @@ def visible(text: str) -> str:
 def local_time(at: str | None) -> str:
     """A time as the API writes it, in this machine's zone, with offset; "" for none."""
     return datetime.fromisoformat(at).astimezone().isoformat(" ", "seconds") if at else ""
+
+
+def epoch_time(at: float | None) -> str:
+    """Epoch seconds as local time with offset; "" for None and 0."""
+    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds") if at else ""
 
 
 def _escaped(char: str) -> str:
