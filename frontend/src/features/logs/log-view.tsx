@@ -75,9 +75,10 @@ export default function LogView({ names, epoch, download }: { names: readonly st
     getItemKey: numberAt,
   });
 
+  const height = rows.getTotalSize();
   useLayoutEffect(() => {
-    if (isFollowing && count > 0) rows.scrollToIndex(count - 1, { align: "end" });
-  }, [rows, isFollowing, count, version, isLarge, options.wraps]);
+    if (isFollowing && scroller.current) scroller.current.scrollTop = height;
+  }, [isFollowing, height, isLarge]);
 
   // What is dropped at the beginning must not move what is being read.
   const first = useRef(buffer.first);
@@ -203,7 +204,7 @@ export default function LogView({ names, epoch, download }: { names: readonly st
             lastHeight.current = scrollHeight;
           }}
         >
-          <div className="relative min-w-full" style={{ height: rows.getTotalSize() }}>
+          <div className="relative min-w-full" style={{ height }}>
             <div className={options.wraps ? "absolute inset-x-0 top-0" : "absolute top-0 left-0 min-w-full"} style={{ transform: `translateY(${rows.getVirtualItems()[0]?.start ?? 0}px)` }}>
               {rows.getVirtualItems().map((item) => {
                 const number = numberAt(item.index);
