@@ -31,12 +31,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import docker  # type: ignore[import-untyped]
 
-from tests.services.process import POLL_S, Daemon, ServiceFailed
+from tests.services.process import POLL_S, Daemon, Service, ServiceFailed
 
 IMAGE = "homeport-test/busybox:1"
 ANSWER_S = 10.0
@@ -85,7 +84,7 @@ class TestContainer:
         self.engine.client.api.remove_container(self.id, force=True)
 
 
-class DockerEngine:
+class DockerEngine(Service):
     """One engine in a directory and namespaces of its own."""
 
     def __init__(self) -> None:
@@ -120,22 +119,10 @@ class DockerEngine:
             self._client = docker.DockerClient(base_url=self.url, version="auto", timeout=30)
         return self._client
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-            self._import_image()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def start(self) -> None:
         self.daemon.start(deadline_s=60.0)
+        if not self.client.images.list(name=IMAGE):
+            self._import_image()
 
     def kill(self) -> None:
         """End it at once, with all its containers."""

@@ -21,6 +21,7 @@ import getpass
 import grp
 import imaplib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -30,10 +31,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.services.process import POLL_S, Daemon, ServiceFailed, free_port
+from tests.services.process import POLL_S, Daemon, Service, ServiceFailed, free_port
 
 ANSWER_S = 5.0  # for one answer of a daemon that runs on this machine
 PASSWORD = "correct-horse"  # of every user
@@ -54,9 +53,9 @@ class Mailbox:
         return self.dovecot.directory / "mail" / domain / local
 
     def files(self) -> dict[Path, bytes]:
-        """The messages as they lie in new/ and cur/, in order of their file names."""
+        """The messages as they lie in new/ and cur/, in order of arrival."""
         found = [path for part in ("new", "cur") for path in self.directory.glob(f"{part}/*")]
-        return {path: path.read_bytes() for path in sorted(found, key=lambda path: path.name)}
+        return {path: path.read_bytes() for path in sorted(found, key=_arrival)}
 
     def messages(self, folder: str = "INBOX") -> list[bytes]:
         """The messages as IMAP gives them (BODY.PEEK[], so none becomes seen), in order of arrival."""
@@ -71,7 +70,7 @@ class Mailbox:
             return [part[1] for part in parts if isinstance(part, tuple)]
 
 
-class Dovecot:
+class Dovecot(Service):
     """One Dovecot in a directory of its own, the same ports for as long as the object lives.
 
     lmtp_processes   at most so many LMTP sessions at once; further connections wait unanswered
@@ -106,19 +105,6 @@ class Dovecot:
     @property
     def lmtp_unix_url(self) -> str:
         return f"lmtp+unix://{self.lmtp_socket}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         self.daemon.start()
@@ -200,6 +186,12 @@ class Dovecot:
             with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S)) as connection:
                 if not connection.recv(512).startswith(greeting):
                     raise ConnectionError(f"port {port} is not Dovecot's")
+
+
+def _arrival(path: Path) -> tuple[int, int]:
+    """Seconds and microseconds out of a name such as 1795000000.M98P71.host: text would put M98 behind M1234."""
+    seconds, microseconds = re.match(r"(\d+)\.M(\d+)", path.name).groups()  # type: ignore[union-attr]  # Dovecot made it
+    return int(seconds), int(microseconds)
 
 
 def _configuration() -> Callable[[Dovecot], str]:

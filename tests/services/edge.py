@@ -19,13 +19,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 from kit.signing import Key, signed_headers_without_body
 from tests.services.homeport import Answer
-from tests.services.process import Daemon, ServiceFailed, free_port
+from tests.services.process import Daemon, Service, ServiceFailed, free_port
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / ".node" / "bin" / "node"
@@ -72,7 +71,7 @@ class Stored:
         return int(self.metadata["received-at"])
 
 
-class Edge:
+class Edge(Service):
     """One local edge, on the same port for as long as the object lives. Leaving the `with` kills what still runs.
 
     mail_api    URL of the mail API
@@ -110,13 +109,7 @@ class Edge:
         argv = [str(NODE), str(WORKER / "local" / "edge.mjs"), "--config", str(config), "--port", str(self.port)]
         self.daemon = Daemon(argv, ready=self._answers, log=directory / "edge.log")
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.kill()
 
     def start(self) -> None:

@@ -23,13 +23,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from kit.signing import Key
 from mail_api.envelope import Envelope
 from mail_api.signature import signed_headers
-from tests.services.process import POLL_S, Daemon, free_port
+from tests.services.process import POLL_S, Daemon, Service, free_port
 
 HOMEPORT = [str(Path(sys.executable).with_name("homeport"))]
 POST_TIMEOUT_S = 60.0
@@ -186,7 +185,7 @@ class UnixHTTPConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class Homeport:
+class Homeport(Service):
     """Both processes over one state directory. Leaving the `with` kills what still runs; the directory is the test's.
 
     settings   more HOMEPORT_MAIL_* by the name behind the prefix, such as {"DOMAINS": "home.test"}
@@ -238,17 +237,7 @@ class Homeport:
         self.poster = Poster(self.port, self.key)
         self.post = self.poster.post
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.kill()
 
     def start(self) -> None:

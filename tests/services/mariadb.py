@@ -16,18 +16,16 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pymysql  # type: ignore[import-untyped]
 
-from tests.services.process import Daemon, ServiceFailed, free_port
+from tests.services.process import Daemon, Service, ServiceFailed, free_port
 
 INSTALL_S = 120.0  # 3 s on an idle machine
 ANSWER_S = 10
 
 
-class MariaDB:
+class MariaDB(Service):
     """One server in a directory of its own, the same port for as long as the object lives.
 
     options   more of mariadbd's options, such as "--log-bin"
@@ -56,19 +54,6 @@ class MariaDB:
     @property
     def unix_socket(self) -> Path:
         return self.directory / "socket"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         self.daemon.start()

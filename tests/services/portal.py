@@ -16,12 +16,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 
-from tests.services.process import Daemon, free_port
+from tests.services.process import Daemon, Service, free_port
 
 HOMEPORT = str(Path(sys.executable).with_name("homeport"))
 PASSWORD = "seven grey herons on one roof"  # of every user
@@ -41,7 +40,7 @@ class Browser(httpx2.Client):
         )
 
 
-class Portal:
+class Portal(Service):
     """One portal in a directory of its own, the same port for as long as the object lives.
 
     settings   more HOMEPORT_PORTAL_*, by the name behind the prefix
@@ -75,15 +74,6 @@ class Portal:
         """The environment of the process and of its operator's shell, without anybody else's settings."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         return inherited | {f"HOMEPORT_PORTAL_{name}": value for name, value in self.settings.items()}
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         self.run("portal", "migrate")

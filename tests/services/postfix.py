@@ -18,10 +18,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.services.process import Daemon, ServiceFailed, free_port
+from tests.services.process import Daemon, Service, ServiceFailed, free_port
 
 ANSWER_S = 5.0
 
@@ -47,7 +45,7 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix:
+class Postfix(Service):
     """One Postfix before the LMTP server on 127.0.0.1:lmtp_port.
 
     domains       their addresses are accepted and handed to the LMTP server, whether it knows them or not
@@ -77,18 +75,8 @@ class Postfix:
         master = [f"{_parameter('daemon_directory')}/master", "-c", str(configuration), "-s"]
         self.daemon = Daemon(master, ready=self._answers, log=self.directory / "maillog")
 
-    def __enter__(self) -> Self:
-        try:
-            self.daemon.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def start(self) -> None:
+        self.daemon.start()
 
     def close(self) -> None:
         """Kill it and remove its directory, queue included."""

@@ -16,9 +16,11 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 START_DEADLINE_S = 20.0  # Dovecot needs 0.1 s, Postfix 0.5 s; two cores are shared with other test workers
 STOP_DEADLINE_S = 10.0
@@ -72,6 +74,31 @@ def free_port() -> int:
                 continue
         _GIVEN.add(port)
         return port
+
+
+class Service(ABC):
+    """What tests start on entering a `with` and close on leaving it, also when the start fails half-way."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Return when it answers its protocol."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it and everything it started."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Daemon:
