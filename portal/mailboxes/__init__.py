@@ -1,0 +1,1 @@
+"""Domains, mailboxes and aliases of the mail server: their schema, and `homeport mailboxes`."""
