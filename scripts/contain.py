@@ -21,13 +21,17 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 def main(argv: list[str]) -> int:
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
-    command = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    started: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        command.send_signal(number)
+        for command in started:
+            command.send_signal(number)
 
+    # Before the start: what was ignored here (a shell's `... &` ignores SIGINT) is then as usual for the command.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
+    command = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    started.append(command)
     try:
         code = command.wait()
     finally:

@@ -56,3 +56,9 @@ def test_command_gets_no_input_and_keeps_its_output() -> None:
     argv = [*CONTAIN, sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "''\n", "")
+
+
+def test_signals_that_a_background_shell_ignores_reach_the_command() -> None:
+    shell = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    ended = subprocess.run([*shell, *CONTAIN, "sh", "-c", "kill -INT $$"], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 128 + signal.SIGINT
