@@ -7,7 +7,8 @@ not running. With --json, standard output is one JSON document.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -129,8 +130,24 @@ def queue_show(queue_id: QueueId, state_dir: StateDir, as_json: AsJson = False) 
         print_json(entry | {"events": [_event_document(event) for event in events]})
         return
     shown = ((name, epoch_time(value) if name.endswith("_at") else value) for name, value in entry.items())
-    print_pairs((name, str(value)) for name, value in shown if value not in (None, ""))
+    pairs = [(name, str(value)) for name, value in shown if value not in (None, "") and name != "verdict"]
+    print_pairs([*pairs, *_verdict_lines(entry.get("verdict") or {})])
     _print_events(events)
+
+
+def _verdict_lines(verdict: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the scanners said of an entry, one fact a line, the weightiest symbol first."""
+    if not verdict:
+        return
+    yield "verdict", f"{verdict.get('action')}: {verdict.get('reason')}"
+    for scanner, said in verdict.get("report", {}).items():
+        for name, value in said.items():
+            if isinstance(value, dict):
+                for symbol, about in value.items():
+                    options = ", ".join(about.get("options", []))
+                    yield scanner, f"{symbol} {about.get('score', 0):+.2f} {options}".rstrip()
+            else:
+                yield scanner, f"{name}: {value}"
 
 
 @queue.command("retry")
@@ -159,7 +176,7 @@ def queue_hold(
 
 @queue.command("release")
 def queue_release(queue_id: QueueId, state_dir: StateDir, as_json: AsJson = False) -> None:
-    """Deliver a held entry after all."""
+    """Deliver a held entry after all, whatever scanners said of it; what none has looked at is scanned first."""
     _say(
         _control(state_dir, "POST", f"/v1/queue/{_id(queue_id)}/release"), as_json, "is released and will be tried now"
     )
@@ -280,7 +297,7 @@ def keys_new(
     key = Key.generate(key_id or f"k{datetime.now(UTC):%Y%m%d}")
     text = keys_file.read_text(encoding="utf-8") if keys_file.exists() else ""
     keys_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_durably(keys_file, add_key(text, key).encode(), mode=0o600)
+    write_durably(keys_file, add_key(text, key).encode(), mode=_mode(keys_file))
     _say_key(as_json, key.key_id, f"{key.key_id} is current in {keys_file}. Give its line to the Email Worker.")
 
 
@@ -320,8 +337,13 @@ def keys_retire(
     from kit.atomic import write_durably
     from mail_api.keys import retire_key
 
-    write_durably(keys_file, retire_key(_read_keys(keys_file), key_id).encode(), mode=0o600)
+    write_durably(keys_file, retire_key(_read_keys(keys_file), key_id).encode(), mode=_mode(keys_file))
     _say_key(as_json, key_id, f"{key_id} is retired.")
+
+
+def _mode(keys_file: Path) -> int:
+    """0600 for a new file. One that is there stays readable for whom it was: a container reads it as somebody else."""
+    return stat.S_IMODE(keys_file.stat().st_mode) & ~0o022 if keys_file.exists() else 0o600
 
 
 def _read_keys(keys_file: Path) -> str:

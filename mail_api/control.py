@@ -30,6 +30,7 @@ from mail_api.delivery import Delivery
 from mail_api.history import Event, Step
 from mail_api.ledger import Ledger, State
 from mail_api.observe import Observer
+from mail_api.scan.verdict import Verdict
 from mail_api.spool import MESSAGE, Entry, Place, Spool
 
 log = get_logger()
@@ -96,7 +97,7 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
     app.include_router(health.routes())
 
     async def record(request: Request, queue_id: str, state: State | None, step: Step, reason: str = "") -> None:
-        actor = request.client.host if request.client else "unknown"
+        actor = _actor(request)
         await ledger.advance(queue_id, state, [Event(step, clock.now(), {"actor": actor, "reason": reason})])
         log.info("queue_entry_changed", queue_id=queue_id, step=step.value, actor=actor)
 
@@ -168,7 +169,7 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
 
         count = await asyncio.to_thread(reschedule)
         delivery.retry_now()
-        log.info("queue_retried", entries=count, actor=request.client.host if request.client else "unknown")
+        log.info("queue_retried", entries=count, actor=_actor(request))
         return {"count": count}
 
     @app.post("/v1/queue/{queue_id}/retry", status_code=202)
@@ -194,12 +195,19 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
 
     @app.post("/v1/queue/{queue_id}/release", status_code=202)
     async def release(request: Request, queue_id: QueueId) -> dict[str, Any]:
-        """Deliver a held entry after all; what a scanner said against it is overruled and kept."""
+        """Deliver a held entry after all; what the scanners said against it is overruled and kept."""
         place, entry = await asyncio.to_thread(entry_at, queue_id, Place.HOLD)
-        actor = request.client.host if request.client else "unknown"
-        overruled = entry.verdict and entry.verdict | {"action": "deliver", "reason": f"released by {actor}"}
-        entry = dataclasses.replace(entry, verdict=overruled, attempts=0, reason=f"released by {actor}")
-        await record(request, queue_id, State.QUEUED, Step.RELEASED)
+        actor = _actor(request)
+        stored = Verdict.stored(entry.verdict)
+        verdict = stored.released(actor) if stored is not None else None
+        entry = dataclasses.replace(
+            entry,
+            verdict=dataclasses.asdict(verdict) if verdict is not None else None,
+            attempts=0,
+            reason=f"released by {actor}",
+        )
+        overruled = verdict.reason if verdict is not None and verdict.released_by else ""
+        await record(request, queue_id, State.QUEUED, Step.RELEASED, overruled)
         await change(queue_id, place, Place.QUEUE, entry)
         return _document(Place.QUEUE, entry, spool)
 
@@ -217,6 +225,10 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
         return document
 
     return app
+
+
+def _actor(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
 
 
 def _page(spool: Spool, place: Place, limit: int) -> dict[str, Any]:

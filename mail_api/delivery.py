@@ -4,9 +4,10 @@ One process, which holds the spool's lock. It claims due entries, delivers at mo
 each one: done, deferred with back-off (retry.py), or held for the operator after five days or a final refusal. It
 never bounces and never gives up on its own.
 
-Two breakers keep a dead peer from being knocked at by every entry:
-    transport  it cannot be reached at all: nothing is claimed until it answers; entries are not charged an attempt
-    mailbox    this one mailbox refuses for now: its other entries wait for the same time, uncharged
+Breakers keep a dead peer from being knocked at by every entry:
+    transport, scanner  it cannot be reached at all: nothing is claimed until it answers; entries are not charged an
+                        attempt
+    mailbox             this one mailbox refuses for now: its other entries wait for the same time, uncharged
 
 An entry that delivery held when it died is tried alone at the next start, before all others, so that a message that
 kills the process is found out and set aside without taking its neighbours along (spool.MAX_UNSETTLED_CLAIMS).
@@ -23,8 +24,6 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pydantic import TypeAdapter, ValidationError
-
 from kit.clock import Clock
 from kit.logging import get_logger, mask_address, mask_addresses
 from mail_api import metrics, retry, settle, trace_headers
@@ -32,7 +31,7 @@ from mail_api.envelope import Envelope
 from mail_api.history import Event, Step
 from mail_api.ledger import Ledger, State
 from mail_api.reply import Meaning, Reply
-from mail_api.scan.verdict import Scanner, Verdict
+from mail_api.scan.verdict import Action, Scanner, Verdict
 from mail_api.settings import DRAIN_DEADLINE_S
 from mail_api.settle import Decision, Mode, Outcome, Policy
 from mail_api.spool import Claimed, CorruptEntry, Entry, Place, Spool
@@ -46,12 +45,9 @@ SCAN_SHARE = 10.0  # reading the queue takes at most about a tenth of the time, 
 FULL_SCAN_S = 60.0  # the queue is read anew at least this often, whatever its modification time says
 SETTLED_MTIME_NS = 50_000_000  # a directory changed less than this ago may change again under the same time stamp
 HOUSEKEEPING_S = 3600.0
-TRANSPORT_WAITS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # between knocks at a transport that cannot be reached
+OUTAGE_WAITS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # between knocks at a transport or scanner that cannot be reached
 STOP_S = 20.0  # deliveries under way get this long to end when the process is stopped
 SCAN_S = 60.0  # nobody waits for the answer
-
-
-_VERDICT = TypeAdapter(Verdict)
 
 
 @dataclass(slots=True)
@@ -73,8 +69,8 @@ class Breaker:
         self.failures, self.open_until = 0, 0.0
 
 
-def _transport_wait_s(failures: int) -> float:
-    return TRANSPORT_WAITS_S[min(failures, len(TRANSPORT_WAITS_S)) - 1]
+def _outage_wait_s(failures: int) -> float:
+    return OUTAGE_WAITS_S[min(failures, len(OUTAGE_WAITS_S)) - 1]
 
 
 @dataclass(slots=True)
@@ -132,7 +128,8 @@ class Delivery:
         self._seen_version = -1
         self._scanned_at = float("-inf")
         self._scan_cost_s = 0.0
-        self._transport_breaker = Breaker(_transport_wait_s)
+        self._transport_breaker = Breaker(_outage_wait_s)
+        self._scanner_breaker = Breaker(_outage_wait_s)
         self._mailbox_breakers: dict[str, Breaker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stranded: set[str] = set()  # in active/, because they could not be moved back
@@ -148,7 +145,7 @@ class Delivery:
         stopping.add_done_callback(lambda _: self._wake.set())
         try:
             for queue_id in suspects:
-                if stop.is_set() or self._transport_breaker.failures:
+                if stop.is_set() or self._has_outage:
                     break
                 with contextlib.suppress(OSError):  # it is still queued, and the loop comes to it
                     await self._attempt(queue_id)
@@ -177,14 +174,19 @@ class Delivery:
         """False while the transport breaker is open or half open."""
         return self._transport_breaker.failures == 0
 
+    @property
+    def _has_outage(self) -> bool:
+        return bool(self._transport_breaker.failures or self._scanner_breaker.failures)
+
     def wake(self) -> None:
         """Look at the queue now: an operator changed it."""
         self._scanned_at = float("-inf")
         self._wake.set()
 
     def retry_now(self) -> None:
-        """Forget every back-off of transport and mailboxes."""
+        """Forget every back-off of transport, scanners and mailboxes."""
         self._transport_breaker.close()
+        self._scanner_breaker.close()
         self._mailbox_breakers.clear()
         self.wake()
 
@@ -219,10 +221,10 @@ class Delivery:
 
     def _start_due(self) -> None:
         now = self._clock.now()
-        if now < self._transport_breaker.open_until:
+        if now < max(self._transport_breaker.open_until, self._scanner_breaker.open_until):
             return
         # after a failure one entry knocks; the others follow when it got through
-        limit = 1 if self._transport_breaker.failures else self._concurrency
+        limit = 1 if self._has_outage else self._concurrency
         while len(self._tasks) < limit:
             queue_id = self._schedule.pop_due(now)
             if queue_id is None:
@@ -294,25 +296,29 @@ class Delivery:
         return verdict, reply, settle.judge_reply(reply, Mode.QUEUE, self._policy)
 
     async def _verdict(self, claimed: Claimed, inspection: Inspection) -> Verdict:
-        """The verdict that came with the entry, or a new one."""
+        """The verdict that came with the entry if it still stands, or a new one."""
         entry = claimed.entry
-        if entry.verdict is not None:
-            with contextlib.suppress(ValidationError):  # one that we cannot read is asked for again
-                return _VERDICT.validate_python(entry.verdict)
+        stored = Verdict.stored(entry.verdict)
+        if stored is not None and stored.is_settled:
+            return stored
         envelope = Envelope(
             entry.queue_id, entry.mail_from, entry.rcpt_to, entry.size_bytes, entry.sha256, entry.retained_at
         )
-        return await self._scanner.scan(envelope, claimed.content, inspection.trace, timeout_s=SCAN_S)
+        verdict = await self._scanner.scan(envelope, claimed.content, inspection.trace, timeout_s=SCAN_S)
+        if self._scanner_breaker.failures and not verdict.is_outage:
+            self._scanner_breaker.close()
+            log.info("scanner_reachable")
+        if verdict.report and verdict.action is not Action.DEFER:  # what is deferred says why in its attempt
+            await self._note(entry.queue_id, None, verdict.event(self._clock.now()))
+        return verdict
 
     async def _settle(self, claimed: Claimed, verdict: Verdict, reply: Reply | None, decision: Decision) -> None:
         entry, now = claimed.entry, self._clock.now()
         if reply is not None and reply.meaning is Meaning.UNREACHABLE:
-            if self._transport_breaker.open_until <= now:  # one failure, however many entries met it at once
-                wait_s = self._transport_breaker.fail(now)
-                if self._transport_breaker.failures == 1:
-                    log.error("transport_unreachable", reply=mask_addresses(str(reply)), delay_s=wait_s)
-                    await self._note(entry.queue_id, None, Event(Step.ATTEMPTED, now, {"reply": str(reply)}))
-            await self._put_back(claimed, now)
+            await self._wait_out("transport_unreachable", self._transport_breaker, claimed, str(reply))
+            return
+        if verdict.is_outage:
+            await self._wait_out("scanner_unreachable", self._scanner_breaker, claimed, verdict.reason)
             return
         if reply is not None and self._transport_breaker.failures:
             self._transport_breaker.close()
@@ -331,6 +337,16 @@ class Delivery:
             case Outcome.QUEUE:
                 await self._defer(claimed, verdict, decision.reason)
 
+    async def _wait_out(self, outage: str, breaker: Breaker, claimed: Claimed, reason: str) -> None:
+        """Put the entry back uncharged: what is missing is missing for all of them."""
+        now = self._clock.now()
+        if breaker.open_until <= now:  # one failure, however many entries met it at once
+            wait_s = breaker.fail(now)
+            if breaker.failures == 1:
+                log.error(outage, reply=mask_addresses(reason), delay_s=wait_s)
+                await self._note(claimed.entry.queue_id, None, Event(Step.ATTEMPTED, now, {"reply": reason}))
+        await self._put_back(claimed, now)
+
     async def _defer(self, claimed: Claimed, verdict: Verdict, reason: str) -> None:
         """Back into the queue with its next time, or into hold when it has been tried for five days."""
         now = self._clock.now()
@@ -342,9 +358,10 @@ class Delivery:
             )
             return
         delay_s = retry.delay_s(attempts, jitter=self._jitter())
-        breaker = self._mailbox_breakers.setdefault(entry.rcpt_to, Breaker(retry.delay_s))
-        if breaker.open_until <= now:  # one failure, however many entries met it at once
-            breaker.fail(now)
+        if verdict.action is not Action.DEFER:  # the scanners speak of this message, not of its mailbox
+            breaker = self._mailbox_breakers.setdefault(entry.rcpt_to, Breaker(retry.delay_s))
+            if breaker.open_until <= now:  # one failure, however many entries met it at once
+                breaker.fail(now)
         await self._note(
             entry.queue_id, None, Event(Step.ATTEMPTED, now, {"reply": reason, "attempt": attempts, "delay_s": delay_s})
         )
@@ -364,7 +381,7 @@ class Delivery:
             await self._put_back(claimed, now + delay_s)
 
     async def _hold(self, claimed: Claimed, entry: Entry, verdict: Verdict, reason: str) -> None:
-        report = dataclasses.asdict(verdict) if verdict.is_scanned else None
+        report = dataclasses.asdict(verdict) if verdict.report else None
         entry = dataclasses.replace(entry, reason=reason, verdict=report, unsettled_claims=0)
         await asyncio.to_thread(self._spool.hold, claimed, entry)
         await self._note(entry.queue_id, State.HELD, Event(Step.HELD, self._clock.now(), {"reason": reason}))

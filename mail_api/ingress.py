@@ -48,6 +48,7 @@ from mail_api.settings import (
     LIVE_DEADLINE_S,
     LIVE_UPLOAD_S,
     MAX_MESSAGE_BYTES,
+    MAX_SCAN_S,
     MailSettings,
 )
 from mail_api.settle import Decision, Mode, Outcome, Policy
@@ -63,7 +64,6 @@ log = get_logger()
 PATH = "/v1/messages"
 HEALTH_PATH = "/v1/health"
 PROBE_S = 5.0  # of the deadline may go to asking whether the mailbox exists
-SCAN_S = 8.0  # of the deadline may go to the scanners (mail.md 6.3)
 LEAST_DELIVERY_S = 1.0  # with less left than this, delivery is not begun
 BUSY_POLL_S = 0.05
 BUSY_RETRY_AFTER_S = 5
@@ -328,18 +328,12 @@ class Ingress:
             received.envelope,
             received.content,
             received.inspection.trace,
-            timeout_s=max(min(SCAN_S, received.deadline - began), 0.0),
+            timeout_s=max(min(MAX_SCAN_S, received.deadline - began), 0.0),
         )
-        if verdict.is_scanned:
+        if verdict.report:
             metrics.STAGES["scan"].observe(self._clock.monotonic() - began)
         passage.verdict = verdict
-        passage.events.append(
-            Event(
-                Step.SCANNED,
-                self._clock.now(),
-                {"action": verdict.action.value, "scanned": verdict.is_scanned, "reason": verdict.reason},
-            )
-        )
+        passage.events.append(verdict.event(self._clock.now()))
         return verdict
 
     async def _deliver(self, received: Received, verdict: Verdict, left_s: float, passage: Passage) -> Reply:
@@ -386,7 +380,8 @@ class Ingress:
         events.append(Event(step, self._clock.now(), {"reason": decision.reason}))
         await self._mark(claim, state, envelope.message_id, events)
         counter.inc()
-        log.info(
+        say = log.error if state is State.HELD else log.info  # an operator has to decide
+        say(
             f"message_{state}",
             message_id=envelope.message_id,
             rcpt=mask_address(envelope.rcpt_to),
@@ -405,7 +400,7 @@ class Ingress:
             sha256=received.content.sha256,
             received_at=received.at,
             retained_at=envelope.retained_at,
-            verdict=dataclasses.asdict(passage.verdict) if passage.verdict and passage.verdict.is_scanned else None,
+            verdict=dataclasses.asdict(passage.verdict) if passage.verdict and passage.verdict.report else None,
             reason=reason,
         )
         began = self._clock.monotonic()

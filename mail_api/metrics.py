@@ -27,6 +27,16 @@ DUPLICATES = Counter("homeport_mail_duplicates", "Repeats answered with the rece
 REFUSED = Counter("homeport_mail_refused", "Requests answered with a problem, by its type", ["type"])
 DEFERRED = Counter("homeport_mail_deferred", "Delivery attempts from the queue that failed for now")
 CORRUPT = Counter("homeport_mail_corrupt", "Queue entries found damaged and set aside: look at once")
+VERDICTS = Counter("homeport_mail_verdicts", "Messages that scanners were asked about, by what follows", ["action"])
+SCANNER_FINDINGS = Counter(
+    "homeport_mail_scanner_findings", "Answers of each scanner, failures included", ["scanner", "finding"]
+)
+SCANNER_SECONDS = Histogram(
+    "homeport_mail_scanner_seconds",
+    "Time until each scanner had answered or failed",
+    ["scanner"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 8, 10, 15, 30, 60),
+)
 STAGE_SECONDS = Histogram(
     "homeport_mail_stage_seconds",
     "Time a message spent in a stage: upload, recipient, scan, transport, spool, total",

@@ -6,6 +6,7 @@ The metrics listener has /livez, /readyz and /metrics. It is never the public on
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from fastapi import FastAPI
 from starlette.responses import Response
@@ -46,9 +47,17 @@ class Observer:
 
 
 def checks(
-    spool: Spool, transport: Transport, observer: Observer, sentinel: str | None, clock: Clock
+    spool: Spool,
+    transport: Transport,
+    scanners: Mapping[str, health.Check],
+    observer: Observer,
+    sentinel: str | None,
+    clock: Clock,
 ) -> dict[str, health.Check]:
-    """The named checks of /readyz; each returns one line or raises saying what is wrong."""
+    """The named checks of /readyz; each returns one line or raises saying what is wrong.
+
+    scanners   one check for each that is configured
+    """
 
     async def transport_reachable() -> str:
         return await transport.check(timeout_s=CHECK_S)
@@ -79,6 +88,7 @@ def checks(
     return {
         "transport": transport_reachable,
         "sentinel": sentinel_known,
+        **scanners,
         "spool": spool_writable,
         "disk": disk_space,
         "queue": queue_moves,

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -33,6 +33,9 @@ from mail_api.settings import MailSettings, parse_listen
 from mail_api.settle import Policy
 from mail_api.spool import Spool
 from mail_api.transport import Transport
+
+if TYPE_CHECKING:  # imported where they are configured: httpx2 takes 0.1 s
+    from mail_api.scan.scanners import Scanners
 
 log = get_logger()
 
@@ -64,6 +67,27 @@ def open_transport(settings: MailSettings, clock: SystemClock) -> Transport:
     )
 
 
+def open_scanner(settings: MailSettings, clock: SystemClock, *, time_s: float | None = None) -> Scanners | NoScanner:
+    """Build the scanners that the settings name.
+
+    time_s   each scanner's budget where nobody waits for the answer; the settings' by default
+    """
+    if settings.rspamd is None and settings.clamd is None:
+        return NoScanner()
+    from mail_api.scan.clamd import Clamd
+    from mail_api.scan.rspamd import Rspamd
+    from mail_api.scan.scanners import Scanners
+
+    return Scanners(
+        Rspamd(settings.rspamd, hostname=settings.hostname) if settings.rspamd else None,
+        Clamd(settings.clamd) if settings.clamd else None,
+        rspamd_s=time_s or settings.rspamd_timeout_s,
+        clamd_s=time_s or settings.clamd_timeout_s,
+        spam_scanner_down=settings.spam_scanner_down,
+        clock=clock,
+    )
+
+
 def prepare_state(settings: MailSettings, clock: SystemClock) -> Spool:
     """Create the state directory and the spool. Raise OSError naming what cannot be used."""
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,7 +107,14 @@ def warn_of_weak_settings(settings: MailSettings) -> None:
             consequence="while the user table is empty or unreadable, every message is refused as unknown mailbox",
             remedy="set HOMEPORT_MAIL_SENTINEL to a mailbox that always exists",
         )
-    log.warning("no_scanner", consequence="mail is delivered unscanned")
+    missing = [name for name, value in (("rspamd", settings.rspamd), ("clamd", settings.clamd)) if value is None]
+    if missing:
+        log.warning(
+            "no_scanner",
+            missing=missing,
+            consequence="mail is delivered unscanned" if len(missing) == 2 else "mail is delivered half scanned",
+            remedy="set " + " and ".join(f"HOMEPORT_MAIL_{name.upper()}" for name in missing),
+        )
 
 
 # -- ingress ----------------------------------------------------------------------------------------------------------
@@ -143,13 +174,15 @@ def ingress_app() -> FastAPI:
     async def parts() -> AsyncIterator[Parts]:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IO_THREADS, "io"))
         transport = open_transport(settings, clock)
+        scanner = open_scanner(settings, clock)
         ledger = Ledger.open(settings.ledger_file, clock=clock)
         keys = KeyRing(settings.keys_file, clock=clock)
         gc.freeze()  # what start-up made stays: no collection needs to look at it again
         try:
-            async with _metrics_server(settings, spool, transport, observer, clock):
-                yield Parts(settings, keys, spool, ledger, transport, NoScanner(), observer, clock)
+            async with _metrics_server(settings, spool, transport, scanner, observer, clock):
+                yield Parts(settings, keys, spool, ledger, transport, scanner, observer, clock)
         finally:
+            await scanner.close()
             await transport.close()
             ledger.close()
 
@@ -174,7 +207,7 @@ def run_delivery(settings: MailSettings) -> None:
 
 async def _deliver(settings: MailSettings, spool: Spool, clock: SystemClock) -> None:
     from mail_api import control, observe
-    from mail_api.delivery import Delivery
+    from mail_api.delivery import SCAN_S, Delivery
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -182,12 +215,13 @@ async def _deliver(settings: MailSettings, spool: Spool, clock: SystemClock) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     transport = open_transport(settings, clock)
+    scanner = open_scanner(settings, clock, time_s=SCAN_S)
     ledger = Ledger.open(settings.ledger_file, clock=clock)
     observer = observe.Observer(spool, clock=clock)
     delivery = Delivery(
         spool,
         ledger,
-        NoScanner(),
+        scanner,
         transport,
         policy=Policy(settings.sentinel is not None, settings.mailbox_full_is_final),
         hostname=settings.hostname,
@@ -198,7 +232,7 @@ async def _deliver(settings: MailSettings, spool: Spool, clock: SystemClock) -> 
     log.info("delivery_starting", transport=settings.transport, control=str(settings.control_socket))
     try:
         async with (
-            _metrics_server(settings, spool, transport, observer, clock),
+            _metrics_server(settings, spool, transport, scanner, observer, clock),
             _serve(
                 control.create_app(delivery, spool, ledger, observer, clock=clock),
                 control.bind(settings.control_socket),
@@ -208,6 +242,7 @@ async def _deliver(settings: MailSettings, spool: Spool, clock: SystemClock) -> 
             await delivery.run(stop)
     finally:
         settings.control_socket.unlink(missing_ok=True)
+        await scanner.close()
         await transport.close()
         ledger.close()
     log.info("delivery_stopped")
@@ -231,14 +266,20 @@ def bind(listen: str, *, is_shared: bool = False) -> socket.socket:
 
 @asynccontextmanager
 async def _metrics_server(
-    settings: MailSettings, spool: Spool, transport: Transport, observer: Any, clock: SystemClock
+    settings: MailSettings,
+    spool: Spool,
+    transport: Transport,
+    scanner: Scanners | NoScanner,
+    observer: Any,
+    clock: SystemClock,
 ) -> AsyncIterator[None]:
     from mail_api import observe
 
     if settings.metrics_listen is None:
         yield
         return
-    app = observe.create_metrics_app(observe.checks(spool, transport, observer, settings.sentinel, clock), observer)
+    checks = observe.checks(spool, transport, scanner.checks, observer, settings.sentinel, clock)
+    app = observe.create_metrics_app(checks, observer)
     async with _serve(app, bind(settings.metrics_listen, is_shared=MULTIPROC in os.environ)):
         yield
 

@@ -6,6 +6,7 @@ the keys lie in a file of their own that is re-read when it changes. docs/settin
 
 from __future__ import annotations
 
+import enum
 import re
 from pathlib import Path
 from typing import Annotated, Self
@@ -24,6 +25,7 @@ IN_MEMORY_BYTES = 1024**2  # larger bodies go to a file while they stream in (ma
 MIN_FREE_FACTOR = 1.5  # free space below this many largest messages refuses early (Postfix queue_minfree)
 LIVE_DEADLINE_S = 15.0  # from the first body byte, then the spool (wire.md, "Deadlines")
 DRAIN_DEADLINE_S = 150.0  # the same when the message comes from the edge's store
+MAX_SCAN_S = 10.0  # of the 15 s may go to the scanners; the rest is for the mailbox server
 LIVE_UPLOAD_S = 25.0  # a live Worker gives up 20 s after it started
 DRAIN_UPLOAD_S = 175.0  # a draining one after 180 s
 LEASE_MARGIN_S = 5.0  # a claim outlives its deadline by this much
@@ -41,6 +43,23 @@ def parse_listen(value: str) -> tuple[str, int]:
     if not host or port is None or parts.path or parts.username is not None:
         raise ValueError(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8025")
     return host, port
+
+
+def parse_clamd(value: str) -> tuple[str, int] | str:
+    """Given `HOST:PORT` or `unix:///path`, return (host, port) or the path. Raise ValueError."""
+    if not value.startswith("unix:"):
+        return parse_listen(value)
+    parts = urlsplit(value)
+    if parts.netloc or not parts.path.startswith("/"):
+        raise ValueError("needs an absolute path, such as unix:///run/clamav/clamd.ctl")
+    return unquote(parts.path)
+
+
+class SpamScannerDown(enum.StrEnum):
+    """What becomes of a message while the spam scanner fails and nothing else speaks against it."""
+
+    DEFER = "defer"
+    DELIVER = "deliver"
 
 
 class MailSettings(settings.Settings):
@@ -61,6 +80,22 @@ class MailSettings(settings.Settings):
     sentinel: str | None = Field(
         default=None,
         description="A mailbox that always exists: an unknown mailbox is refused for good only while this one is known",
+    )
+    rspamd: str | None = Field(
+        default=None, description="http://HOST:PORT of an Rspamd worker that scans for spam; off if unset"
+    )
+    rspamd_timeout_s: float = Field(
+        default=5.0, gt=0, le=MAX_SCAN_S, description="Seconds that Rspamd may take while the sender waits"
+    )
+    clamd: str | None = Field(
+        default=None, description="HOST:PORT or unix:///path of a clamd that scans for viruses; off if unset"
+    )
+    clamd_timeout_s: float = Field(
+        default=8.0, gt=0, le=MAX_SCAN_S, description="Seconds that clamd may take while the sender waits"
+    )
+    spam_scanner_down: SpamScannerDown = Field(
+        default=SpamScannerDown.DEFER,
+        description="While Rspamd fails: defer mail, or deliver what clamd, if there is one, finds clean",
     )
     metrics_listen: str | None = Field(
         default=None, description="HOST:PORT of /metrics, /readyz and /livez; off if unset"
@@ -115,6 +150,24 @@ class MailSettings(settings.Settings):
     def _is_listen(cls, value: str | None) -> str | None:
         if value:
             parse_listen(value)
+        return value or None
+
+    @field_validator("rspamd")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("is not http://HOST:PORT")
+        parse_listen(parts.netloc)
+        return value
+
+    @field_validator("clamd")
+    @classmethod
+    def _is_clamd(cls, value: str | None) -> str | None:
+        if value:
+            parse_clamd(value)
         return value or None
 
     @field_validator("transport")

@@ -85,7 +85,7 @@ class Route(Protocol):
 
 class HomeportRoute:
     def __init__(self, dovecot: Dovecot, homeport: Homeport) -> None:
-        self.daemons = (dovecot.daemon, homeport.ingress, homeport.delivery)
+        self.daemons: Sequence[Daemon] = (dovecot.daemon, homeport.ingress, homeport.delivery)
         self._homeport = homeport
 
     @asynccontextmanager
@@ -255,11 +255,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--messages", type=int, default=640, help=f"a round; a multiple of {MAILBOXES}")
     parser.add_argument("--only", choices=["speed", "large", "queue"], action="append", help="may be repeated")
+    parser.add_argument("--scan", action="store_true", help="with Rspamd and clamd, and nothing else (scan.py)")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a HOMEPORT_MAIL_* to try")
     chosen = parser.parse_args()
     settings = dict(item.split("=", 1) for item in chosen.set)
     parts = chosen.only or ["speed", "large", "queue"]
     print(describe_machine(), flush=True)
+    if chosen.scan:
+        from tests.bench.scan import bench_scan  # it uses this module's routes
+
+        uvloop.run(bench_scan(2 if chosen.quick else chosen.rounds, chosen.messages, settings))
+        return
     if "speed" in parts:
         uvloop.run(bench_speed(2 if chosen.quick else chosen.rounds, chosen.messages, settings))
     if "large" in parts:

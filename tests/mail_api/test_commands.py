@@ -369,6 +369,16 @@ class TestKeys:
             {"key_id": "first", "state": "valid", "last_used_at": None},
         ]
 
+    @pytest.mark.parametrize(("mode", "kept"), [(0o444, 0o444), (0o640, 0o640), (0o666, 0o644)])
+    def test_file_stays_readable_for_whom_it_was(self, keys: Run, keys_file: Path, mode: int, kept: int) -> None:
+        """In a container the mail API reads it under a user id that the host does not have."""
+        keys("new", "--key-id", "first")
+        keys_file.chmod(mode)
+        keys("new", "--key-id", "second")
+        assert stat.S_IMODE(keys_file.stat().st_mode) == kept
+        keys("retire", "first")
+        assert stat.S_IMODE(keys_file.stat().st_mode) == kept
+
     def test_key_is_named_by_the_day_if_not_otherwise(self, keys: Run) -> None:
         assert re.fullmatch(r"k\d{8}", keys("new", "--json").document["key_id"])
         assert_refused(keys("new"))  # one a day: two of a name would be one too many

@@ -15,7 +15,7 @@ import pytest
 
 from mail_api import retry
 from mail_api.content import Content
-from mail_api.delivery import STOP_S, TRANSPORT_WAITS_S, Delivery
+from mail_api.delivery import OUTAGE_WAITS_S, STOP_S, Delivery
 from mail_api.envelope import Envelope
 from mail_api.history import Event, Step
 from mail_api.ingress import Parts
@@ -274,14 +274,14 @@ class TestBreakers:
         self, tmp_path: Path, clock: MovableClock
     ) -> None:
         down = "421 4.3.2 Shutting down"
-        with ScriptedLmtp(greeting=[down] * (8 + len(TRANSPORT_WAITS_S) + 2)) as peer:
+        with ScriptedLmtp(greeting=[down] * (8 + len(OUTAGE_WAITS_S) + 2)) as peer:
             async with queue_before(tmp_path, clock, peer.port) as queue:
                 entries = [await queue.put(rcpt_to=f"u{number}@home.test") for number in range(20)]
                 queue.start()
                 await until(lambda: not queue.delivery.is_transport_reachable and not queue.spool.names(Place.ACTIVE))
                 connections = peer.connections
                 assert 1 <= connections <= 8
-                for number, wait_s in enumerate([*TRANSPORT_WAITS_S, TRANSPORT_WAITS_S[-1]]):
+                for number, wait_s in enumerate([*OUTAGE_WAITS_S, OUTAGE_WAITS_S[-1]]):
                     queue.advance(wait_s - 0.5)
                     await asyncio.sleep(0.02)
                     assert peer.connections == connections + number
@@ -290,7 +290,7 @@ class TestBreakers:
                     await until(lambda: not queue.spool.names(Place.ACTIVE))
                 assert [queue.read(entry) for entry in entries] == entries
                 while not queue.delivery.is_transport_reachable:
-                    queue.advance(TRANSPORT_WAITS_S[-1])
+                    queue.advance(OUTAGE_WAITS_S[-1])
                     await asyncio.sleep(0.02)
                 for entry in entries:
                     await queue.arrives(entry, None)
@@ -361,17 +361,17 @@ class TestStartAndStop:
 
 
 class Says:
-    """A scanner that has made up its mind, or fails; the real ones are a later issue."""
+    """A scanner that has made up its mind, or has a defect; tests/mail_api/scan has the real ones."""
 
     def __init__(self, verdict: Verdict | None) -> None:
-        self._verdict = verdict
+        self.verdict = verdict
         self.asked: list[str] = []
 
     async def scan(self, envelope: Envelope, content: Content, trace: Trace, *, timeout_s: float) -> Verdict:
         self.asked.append(envelope.message_id)
-        if self._verdict is None:
+        if self.verdict is None:
             raise RuntimeError("a defect")
-        return self._verdict
+        return self.verdict
 
     async def close(self) -> None:
         return None
@@ -387,7 +387,7 @@ class TestVerdict:
             (Action.REFUSE, Place.HOLD),
         ],
     )
-    async def test_message_is_scanned_once_and_goes_where_the_verdict_says(
+    async def test_message_goes_where_the_verdict_says_and_is_not_scanned_again_once_clean(
         self, tmp_path: Path, clock: MovableClock, action: Action, place: Place | None
     ) -> None:
         verdict = Verdict(action, "why", is_scanned=True, headers="X-Spam-Flag: YES\r\n", report={"score": 9})
@@ -403,9 +403,84 @@ class TestVerdict:
                     await queue.arrives(entry, place)
                 if place is Place.HOLD:
                     assert queue.read(unseen, place).verdict == dataclasses.asdict(verdict)
-        assert scanner.asked == [unseen.queue_id]
+        again = [] if action is Action.DELIVER else [seen.queue_id]  # only what is clean stays what it was
+        assert set(scanner.asked) == {unseen.queue_id, *again}
         assert len(peer.transactions) == (2 if action is Action.DELIVER else 0)
         assert all(b"\r\nX-Spam-Flag: YES\r\n" in transaction.body for transaction in peer.transactions)
+
+    async def test_verdict_that_came_without_every_scanner_is_asked_for_again(
+        self, tmp_path: Path, clock: MovableClock
+    ) -> None:
+        scanner = Says(Verdict(Action.DELIVER, "clean", is_scanned=True, report={"clamd": {}}))
+        excused = Verdict(Action.DELIVER, "rspamd: down", is_scanned=False, report={"rspamd": {}})
+        with ScriptedLmtp() as peer:
+            async with queue_before(tmp_path, clock, peer.port, scanner=scanner) as queue:
+                entry = await queue.put(verdict=dataclasses.asdict(excused))
+                queue.start()
+                await queue.arrives(entry, None)
+        assert scanner.asked == [entry.queue_id]
+
+    async def test_released_message_is_not_scanned_again(self, tmp_path: Path, clock: MovableClock) -> None:
+        refused = Verdict(Action.REFUSE, "clamd: found A", is_scanned=True, report={"clamd": {}})
+        scanner = Says(refused)
+        with ScriptedLmtp() as peer:
+            async with queue_before(tmp_path, clock, peer.port, scanner=scanner) as queue:
+                entry = await queue.put(verdict=dataclasses.asdict(refused.released("uid:7")))
+                queue.start()
+                await queue.arrives(entry, None)
+        assert scanner.asked == []
+
+    async def test_scanner_outage_charges_no_entry_and_one_knocks_for_all(
+        self, tmp_path: Path, clock: MovableClock
+    ) -> None:
+        gone = Verdict(Action.DEFER, "clamd: nobody there", is_scanned=False, report={"clamd": {}}, is_outage=True)
+        scanner = Says(gone)
+        with ScriptedLmtp() as peer:
+            async with queue_before(tmp_path, clock, peer.port, scanner=scanner, concurrency=1) as queue:
+                entries = [await queue.put(rcpt_to=f"u{number}@home.test") for number in range(3)]
+
+                async def knocked(times: int) -> None:
+                    await until(lambda: len(scanner.asked) == times and not queue.spool.names(Place.ACTIVE))
+
+                queue.start()
+                for knocks, wait_s in enumerate(OUTAGE_WAITS_S, 1):
+                    await knocked(knocks)
+                    queue.advance(wait_s)
+                await knocked(len(OUTAGE_WAITS_S) + 1)
+                assert {queue.read(entry).attempts for entry in entries} == {0}
+                scanner.verdict = Verdict(Action.DELIVER, "clean", is_scanned=True, report={"clamd": {}})
+                queue.advance(OUTAGE_WAITS_S[-1])
+                for entry in entries:
+                    await queue.arrives(entry, None)
+
+    async def test_message_that_a_scanner_fails_over_waits_alone(self, tmp_path: Path, clock: MovableClock) -> None:
+        """Its mailbox's other messages go on: the failure is about this message."""
+        scanner = Says(Verdict(Action.DEFER, "clamd: no answer", is_scanned=False, report={"clamd": {}}))
+        with ScriptedLmtp() as peer:
+            async with queue_before(tmp_path, clock, peer.port, scanner=scanner) as queue:
+                stuck = await queue.put()
+                queue.start()
+                assert (await queue.attempted(stuck, 1)).reason == "clamd: no answer"
+                assert queue.due(stuck) == clock.now() + retry.delay_s(1)
+                scanner.verdict = Verdict(Action.DELIVER, "clean", is_scanned=True, report={"clamd": {}})
+                other = await queue.put()
+                queue.delivery.wake()
+                await queue.arrives(other, None)
+                assert queue.spool.find(stuck.queue_id) is Place.QUEUE
+
+    async def test_what_is_scanned_from_the_queue_stands_in_the_trace(
+        self, tmp_path: Path, clock: MovableClock
+    ) -> None:
+        scanner = Says(Verdict(Action.HOLD, "clamd: too large", is_scanned=True, report={"clamd": {}}))
+        with ScriptedLmtp() as peer:
+            async with queue_before(tmp_path, clock, peer.port, scanner=scanner) as queue:
+                entry = await queue.put()
+                queue.start()
+                await queue.arrives(entry, Place.HOLD)
+                await queue.stop()
+                events = await queue.events(entry)
+        assert [event.step for event in events] == [Step.SCANNED, Step.HELD]
+        assert events[0].data == {"action": "hold", "scanned": True, "reason": "clamd: too large"}
 
     async def test_defect_of_ours_leaves_the_message_in_the_queue(self, tmp_path: Path, clock: MovableClock) -> None:
         scanner = Says(None)

@@ -108,7 +108,7 @@ async def test_local_part_keeps_its_case_and_domain_becomes_a_labels(tmp_path: P
 
 
 class Says:
-    """A scanner that has made up its mind, or fails; the real ones are a later issue."""
+    """A scanner that has made up its mind, or has a defect; tests/mail_api/scan has the real ones."""
 
     def __init__(self, verdict: Verdict | None) -> None:
         self.verdict = verdict

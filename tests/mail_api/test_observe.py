@@ -34,7 +34,9 @@ class FullDisk(Spool):
 
 async def failing(parts: Parts, spool: Spool | None = None) -> dict[str, str]:
     """Run the checks of /readyz; return those that fail, and why."""
-    checks = observe.checks(spool or parts.spool, parts.transport, parts.observer, parts.settings.sentinel, parts.clock)
+    checks = observe.checks(
+        spool or parts.spool, parts.transport, {}, parts.observer, parts.settings.sentinel, parts.clock
+    )
     assert checks.keys() == CHECKS
     report = await run_checks(checks, timeout_s=5)
     return {name: result.detail for name, result in report.results.items() if not result.ok}
@@ -114,7 +116,9 @@ class TestCensus:
 class TestMetricsListener:
     async def test_unready_is_503_with_every_check_by_name(self, tmp_path: Path, clock: MovableClock) -> None:
         async with mail_parts(tmp_path, free_port(), clock) as parts:
-            checks = observe.checks(parts.spool, parts.transport, parts.observer, parts.settings.sentinel, parts.clock)
+            checks = observe.checks(
+                parts.spool, parts.transport, {}, parts.observer, parts.settings.sentinel, parts.clock
+            )
             app = observe.create_metrics_app(checks, parts.observer)
             answer = await Request(app, {}, method="GET", path="/readyz").answer_to(b"")
         assert (answer.status, answer.document["status"]) == (503, "failing")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.settings import SettingsError
-from mail_api.settings import MailSettings, parse_listen
+from mail_api.settings import MailSettings, SpamScannerDown, parse_clamd, parse_listen
 from tests.services.homeport import HOMEPORT
 
 REQUIRED = {
@@ -88,6 +88,19 @@ def test_transport_is_an_url(transport: str, path: str) -> None:
         ("MAILBOX_FULL_IS_FINAL", "perhaps"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
+        ("RSPAMD", "127.0.0.1:11333"),
+        ("RSPAMD", "https://127.0.0.1:11333"),
+        ("RSPAMD", "http://127.0.0.1"),
+        ("RSPAMD", "http://user@127.0.0.1:11333"),
+        ("RSPAMD", "http://127.0.0.1:11333/checkv2"),
+        ("RSPAMD_TIMEOUT_S", "0"),
+        ("RSPAMD_TIMEOUT_S", "10.5"),
+        ("CLAMD", "/run/clamd.ctl"),
+        ("CLAMD", "unix://run/clamd.ctl"),
+        ("CLAMD", "tcp://127.0.0.1:3310"),
+        ("CLAMD", "127.0.0.1"),
+        ("CLAMD_TIMEOUT_S", "nan"),
+        ("SPAM_SCANNER_DOWN", "ignore"),
         ("SENTINAL", "a@home.test"),
     ],
 )
@@ -95,6 +108,29 @@ def test_wrong_value_or_unknown_name_is_refused_by_name(name: str, value: str) -
     with pytest.raises(SettingsError, match=f"HOMEPORT_MAIL_{name} ") as caught:
         load(**{name: value})
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_scanners_are_off_unless_named() -> None:
+    for settings in (load(), load(RSPAMD="", CLAMD="")):
+        assert (settings.rspamd, settings.clamd) == (None, None)
+    assert (settings.rspamd_timeout_s, settings.clamd_timeout_s) == (5.0, 8.0)
+    assert settings.spam_scanner_down is SpamScannerDown.DEFER
+    named = load(RSPAMD="http://mail-rspamd:11333", CLAMD="mail-clamav:3310", SPAM_SCANNER_DOWN="deliver")
+    assert (named.rspamd, named.clamd) == ("http://mail-rspamd:11333", "mail-clamav:3310")
+    assert named.spam_scanner_down is SpamScannerDown.DELIVER
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("mail-clamav:3310", ("mail-clamav", 3310)),
+        ("[::1]:3310", ("::1", 3310)),
+        ("unix:///run/clamav/clamd.ctl", "/run/clamav/clamd.ctl"),
+        ("unix:///run/with%20space", "/run/with space"),
+    ],
+)
+def test_clamd_has_a_port_or_a_socket(value: str, address: tuple[str, int] | str) -> None:
+    assert parse_clamd(load(CLAMD=value).clamd or "") == address
 
 
 def test_maildir_without_domains_is_refused() -> None:

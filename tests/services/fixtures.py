@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services.clamd import Clamd
 from tests.services.docker_engine import DockerEngine
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.mariadb import MariaDB
+from tests.services.rspamd import Rspamd
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +32,34 @@ def own_dovecot() -> Iterator[Dovecot]:
 def mailbox(dovecot: Dovecot) -> Mailbox:
     """An empty mailbox of the shared Dovecot that no other test uses."""
     return dovecot.add_user()
+
+
+@pytest.fixture(scope="session")
+def rspamd() -> Iterator[Rspamd]:
+    """One Rspamd per test process. Shared: a test that stops or pauses it takes `own_rspamd`."""
+    with Rspamd() as running:
+        yield running
+
+
+@pytest.fixture
+def own_rspamd() -> Iterator[Rspamd]:
+    """An Rspamd for this test alone (1 s)."""
+    with Rspamd() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def clamd() -> Iterator[Clamd]:
+    """One clamd per test process. Shared: a test that stops or pauses it takes `own_clamd`."""
+    with Clamd() as running:
+        yield running
+
+
+@pytest.fixture
+def own_clamd() -> Iterator[Clamd]:
+    """A clamd for this test alone (0.5 s)."""
+    with Clamd() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
