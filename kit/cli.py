@@ -3,7 +3,8 @@
 A deployable registers a Typer application under the entry point group `homeport.commands`. The name is the group's
 name; what follows a dot in it only keeps two entries apart (`mail`, `mail.accounts`): groups of one name are merged,
 and a command that two of them define is an error. Only the modules of the invoked group are imported, so a group whose
-extra is not installed breaks nothing but itself, and `homeport --help` imports none.
+extra is not installed breaks nothing but itself, and `homeport --help` imports none. The images hold one deployable
+each, of a distribution that registers all: where a deployable's package is not there, neither are its groups.
 
 Exit codes: 0 done · 1 failed, said in one line on standard error · 2 wrong usage, or the group's extra is not
 installed · 130 interrupted · anything else is the command's own. HOMEPORT_DEBUG=1 shows tracebacks.
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _groups() -> dict[str, list[EntryPoint]]:
     groups: dict[str, list[EntryPoint]] = {}
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        groups.setdefault(entry.name.partition(".")[0], []).append(entry)
+        if importlib.util.find_spec(entry.module.partition(".")[0]) is not None:
+            groups.setdefault(entry.name.partition(".")[0], []).append(entry)
     return groups
 
 

@@ -182,6 +182,17 @@ def test_cli_extra_not_installed_says_which_and_breaks_nothing_else(site: Site) 
     assert site.run("--help")[0] == 0
 
 
+def test_cli_deployable_that_is_not_there_has_no_groups(site: Site) -> None:
+    site.distribution("rest", {"dns": "demo_dns.commands:app", "mail.rules": "demo_dns.commands:rules"})
+    assert site.run("--help")[1].endswith("\n  blog         Sites.\n  mail         What happens to mail.\n")
+    code, _, err = site.run("dns", "list")
+    assert (code, err) == (
+        2,
+        "homeport: error: there is no command 'dns'; `homeport --help` lists what is installed\n",
+    )
+    assert site.run("mail", "queue") == (0, "queue 3\n", "imported mail\n")
+
+
 def test_cli_own_module_missing_is_a_defect_not_an_extra(site: Site) -> None:
     site.module("demo_blog.commands", "import demo_blog.forgotten\n")
     assert site.run("blog", "new", "x") == (1, "", "homeport: error: No module named 'demo_blog.forgotten'\n")
