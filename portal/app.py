@@ -28,6 +28,7 @@ from fastapi import APIRouter, FastAPI
 from kit import health
 from kit.clock import Clock, SystemClock, now_utc
 from kit.problem import NotFound, all_problems
+from portal import idempotency
 from portal.audit.routes import router as audit_routes
 from portal.auth.permissions import check_routes
 from portal.auth.routes import router as auth_routes
@@ -35,16 +36,20 @@ from portal.auth.sealing import Seal
 from portal.auth.service import Auth
 from portal.auth.site import Site
 from portal.broker.client import Broker
+from portal.containers.plan_routes import router as container_plan_routes
 from portal.containers.routes import router as containers_routes
+from portal.containers.run_state import RunState
 from portal.containers.service import Containers
 from portal.dashboard.probes import DatabaseProbe
 from portal.dashboard.routes import router as dashboard_routes
 from portal.db import Database
-from portal.operations import idempotency, plans, records
+from portal.idempotency import Idempotency
+from portal.operations import plans, records
 from portal.operations.hub import Hub
+from portal.operations.plans import Plans
 from portal.operations.routes import router as operations_routes
 from portal.operations.runner import Runner
-from portal.probes import Readings
+from portal.probes import Readings, Uses
 from portal.scheduler import Job, Scheduler
 from portal.settings import PortalSettings
 from portal.web import door, openapi
@@ -78,6 +83,9 @@ class Portal:
     broker: Broker
     auth: Auth
     containers: Containers
+    run_state: RunState
+    idempotency: Idempotency
+    uses: Uses
     readings: Readings
     scheduler: Scheduler
 
@@ -104,7 +112,14 @@ def create_app(settings: PortalSettings, adapters: Adapters) -> FastAPI:
     )
     app.include_router(health.routes())
     app.include_router(_problems())
-    for router in (auth_routes, audit_routes, operations_routes, containers_routes, dashboard_routes):
+    for router in (
+        auth_routes,
+        audit_routes,
+        operations_routes,
+        container_plan_routes,
+        containers_routes,
+        dashboard_routes,
+    ):
         app.include_router(router)
     app.include_router(FrontEnd(settings.front_end_dir).router())  # last: it takes every path that is left
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # the framework's way to replace it
@@ -128,10 +143,26 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         stack.callback(hub.close)
         containers = Containers.of(broker, db, hub, runner, clock, settings.state_dir)
         stack.push_async_callback(containers.close)
+        run_state = RunState(containers, broker, runner, Plans(db, runner, clock))
         readings = Readings([DatabaseProbe(db, clock), *containers.probes], clock)
         scheduler = Scheduler(_jobs(db, clock, readings), clock)
-        app.state.portal = Portal(settings, clock, db, hub, runner, broker, auth, containers, readings, scheduler)
-        containers.begin()  # it tells the runner how its acts are re-checked
+        app.state.portal = Portal(
+            settings=settings,
+            clock=clock,
+            db=db,
+            hub=hub,
+            runner=runner,
+            broker=broker,
+            auth=auth,
+            containers=containers,
+            run_state=run_state,
+            idempotency=Idempotency(db, clock, seal.key_for("idempotency")),
+            uses=Uses({"containers": containers}),
+            readings=readings,
+            scheduler=scheduler,
+        )
+        containers.begin()  # they tell the runner how their acts are re-checked
+        run_state.begin()
         await runner.recover()
         jobs = asyncio.create_task(scheduler.run())
         stack.push_async_callback(_end, jobs)

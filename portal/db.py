@@ -58,6 +58,7 @@ THREADS = 8  # and as many connections: a portal has ten operators, not ten thou
 BUSY_S = 5.0  # how long a transaction waits for another one's lock
 CONNECT_S = 5
 ANSWER_S = 30  # for one statement on MariaDB
+TURN_TRY_S, TURN_TRIES = 10, 12  # a migration waits for another one: each try well within ANSWER_S
 RECYCLE_S = 1800  # well below MariaDB's wait_timeout of 8 h and what a firewall forgets
 DEADLOCK_ATTEMPTS = 3
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -196,8 +197,8 @@ class Database:
         config = _alembic_config()
         known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
         with self._engine.begin() as connection:
-            if not self.is_sqlite and not connection.scalar(text("SELECT GET_LOCK('homeport.migrate', 60)")):
-                raise DatabaseUnavailable("another migration is at work")
+            if not self.is_sqlite:
+                _take_turn(connection)
             config.attributes["connection"] = connection
             current = _current_revision(connection)
             is_back = revision == "base" or (
@@ -211,6 +212,14 @@ class Database:
         """Wait for the work under way and close the connections."""
         self._threads.shutdown()
         self._engine.dispose()
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait for another migration to end. Raise DatabaseUnavailable when it takes too long."""
+    for _ in range(TURN_TRIES):
+        if connection.scalar(text("SELECT GET_LOCK('homeport.migrate', :wait)"), {"wait": TURN_TRY_S}):
+            return
+    raise DatabaseUnavailable("another migration is at work")
 
 
 def _current_revision(connection: Connection) -> str | None:

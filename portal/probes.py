@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from pydantic import BaseModel
 
 from kit.clock import Clock, now_utc
 from kit.logging import get_logger
@@ -23,6 +25,7 @@ from kit.problem import Problem
 log = get_logger()
 
 STALE_AFTER = 2  # intervals
+USES_S = 3.0  # a dialog waits for it
 
 
 class Status(enum.StrEnum):
@@ -86,12 +89,59 @@ class Use:
     why: str
 
 
+class UseView(BaseModel):
+    """Something that depends on something. why: depends-on, publishes, goes-dark ..."""
+
+    room: str
+    kind: str
+    name: str
+    why: str
+
+    @classmethod
+    def of(cls, use: Use) -> UseView:
+        return cls(room=use.room, kind=use.kind, name=use.name, why=use.why)
+
+
 class UsedBy(Protocol):
     """A room that knows what depends on things of its own or of other rooms."""
 
     async def used_by(self, kind: str, name: str) -> Sequence[Use]:
         """Return what would suffer if this were gone; empty when nothing does, or when the room does not know it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """silent_rooms: those that failed or gave no answer in time; what hangs on the thing there is unknown."""
+
+    uses: tuple[Use, ...]
+    silent_rooms: tuple[str, ...]
+
+
+class Uses:
+    """All rooms, asked together what depends on a thing."""
+
+    def __init__(self, rooms: Mapping[str, UsedBy], *, timeout_s: float = USES_S) -> None:
+        self._rooms = rooms
+        self._timeout_s = timeout_s
+
+    async def of(self, kind: str, name: str) -> Found:
+        """Raises nothing that a room does."""
+        answers = await asyncio.gather(*(self._ask(room, kind, name) for room in self._rooms))
+        silent = tuple(room for room, answer in zip(self._rooms, answers, strict=True) if answer is None)
+        return Found(tuple(use for answer in answers for use in answer or ()), silent)
+
+    async def _ask(self, room: str, kind: str, name: str) -> Sequence[Use] | None:
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            async with limit:
+                return await self._rooms[room].used_by(kind, name)
+        except Exception as error:
+            is_expected = limit.expired() or isinstance(error, Problem)
+            log.warning(
+                "used_by_failed", room=room, error=type(error).__name__, exc_info=None if is_expected else error
+            )
+            return None
 
 
 class Readings:

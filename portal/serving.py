@@ -3,6 +3,8 @@
     <STATE_DIR>/portal.lock   held for as long as the process lives: two portals would undo each other's operations
     <STATE_DIR>/admin.sock    0600; who connects is told by the kernel (SO_PEERCRED): the portal's own user or root
 
+A third listener, METRICS_LISTEN, has /metrics, /readyz and /livez and nothing else; it is off unless it is set.
+
 The TCP door listens on loopback or on a Tailscale address, and over plain HTTP only on loopback. Everything else is
 refused, unless the process stands in a container, whose published ports are the compose file's matter.
 
@@ -20,7 +22,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from portal.app import Adapters, Portal, create_app
 from portal.auth.site import Site
 from portal.client import SOCKET_NAME
 from portal.db import Database
+from portal.observe import checks, create_metrics_app
 from portal.settings import PortalSettings
 
 log = get_logger()
@@ -75,22 +78,33 @@ def serve(settings: PortalSettings, listen: str, *, is_in_container: bool = Fals
     """Serve until stopped. Raise CannotServe, or DatabaseUnavailable."""
     host, port = parse_listen(listen)
     site = Site.from_public_url(settings.public_url)
+    observed = parse_listen(settings.metrics_listen) if settings.metrics_listen else None
     if not is_in_container:
         check_address(host, is_plain_http=site.is_embedded)
+        if observed is not None:
+            check_address(observed[0], is_plain_http=False)  # it has no passwords that could be overheard
     prepare_state_dir(settings.state_dir)
     with _locked(settings.state_dir / LOCK_NAME):
         _check_schema(settings)
-        with _listener(host, port) as public, _admin_listener(settings.state_dir / SOCKET_NAME) as admin:
-            asyncio.run(_serve(create_app(settings, Adapters.of(settings)), public, admin, site.base_url))
+        with contextlib.ExitStack() as stack:
+            listeners = [
+                stack.enter_context(listener_on(host, port)),
+                stack.enter_context(_admin_listener(settings.state_dir / SOCKET_NAME)),
+                *([stack.enter_context(listener_on(*observed))] if observed is not None else []),
+            ]
+            asyncio.run(_serve(create_app(settings, Adapters.of(settings)), listeners, site.base_url))
 
 
-async def _serve(app: FastAPI, public: socket.socket, admin: socket.socket, url: str) -> None:
+async def _serve(app: FastAPI, listeners: Sequence[socket.socket], url: str) -> None:
+    """listeners   the public one, the administrator's, and that of the metrics if there is one"""
     async with app.router.lifespan_context(app):
         portal: Portal = app.state.portal
+        observed = create_metrics_app(checks(portal.db, portal.containers.picture, portal.clock))
         servers = [
             _Server(uvicorn.Config(_PublicDoor(app), **_SERVER), before_stop=portal.hub.close),
             _Server(uvicorn.Config(AdminDoor(app), http=_HttpWithPeer, **_SERVER)),
-        ]
+            _Server(uvicorn.Config(observed, **_SERVER)),
+        ][: len(listeners)]
 
         def stop() -> None:
             for server in servers:
@@ -102,9 +116,9 @@ async def _serve(app: FastAPI, public: socket.socket, admin: socket.socket, url:
         if link := await portal.auth.users.begin_setup():
             sys.stdout.write(f"Nobody can log in yet. Make the first administrator here, once:\n  {link}\n")
             sys.stdout.flush()
-        log.info("portal_started", listen="{}:{}".format(*public.getsockname()[:2]), url=url)
+        log.info("portal_started", listen="{}:{}".format(*listeners[0].getsockname()[:2]), url=url)
         async with asyncio.TaskGroup() as tasks:
-            for server, listener in zip(servers, (public, admin), strict=True):
+            for server, listener in zip(servers, listeners, strict=True):
                 tasks.create_task(server.serve(sockets=[listener]))
     log.info("portal_stopped")
 
@@ -228,13 +242,16 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listener(host: str, port: int) -> Iterator[socket.socket]:
+def listener_on(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotServe(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
     with listener:
+        # Inherited by each connection. asyncio sets it only where it was told the protocol, as it was not here; without
+        # it an answer's second part waits up to 40 ms for the client's acknowledgement of the first (RFC 896).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 

@@ -65,6 +65,9 @@ class PortalSettings(settings.Settings):
     front_end_dir: Path = Field(
         default=FRONT_END, description="The built front end; by default frontend/dist of the checkout"
     )
+    metrics_listen: str | None = Field(
+        default=None, description="HOST:PORT of /metrics, /readyz and /livez; off if unset"
+    )
     log_format: Literal["json", "text"] = Field(
         default="json", description="One JSON object a line, or text for people"
     )

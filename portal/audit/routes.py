@@ -12,11 +12,11 @@ from portal.actor import Actor
 from portal.audit import service
 from portal.audit.chain import Result
 from portal.audit.schemas import AuditPage, AuditVerification
-from portal.auth.dependencies import allowed
+from portal.auth.dependencies import GuardedRoute, allowed
 from portal.db import Database
 from portal.web.times import Instant
 
-router = APIRouter(prefix="/api/audit", tags=["audit"])
+router = APIRouter(prefix="/api/audit", tags=["audit"], route_class=GuardedRoute)
 
 MEDIA_TYPES: dict[service.Format, str] = {"jsonl": "application/jsonl", "csv": "text/csv"}
 MAX_PAGE = 500

@@ -4,6 +4,9 @@
     visitor: Annotated[Visitor, anyone()]                      a public route; it is listed in permissions.py too
     own: Annotated[OwnSession, own_session("account:read")]    an act about one's own login or account
 
+A route whose router has `route_class=GuardedRoute` asks this before the framework reads the body, so whoever may not
+come in hears nothing about what they sent. permissions.py refuses any other.
+
 In this order: one credential at most (401, 400) - a session's unsafe request comes from our own page (403) - the role
 (403) - a token's scope (403) - a fresh factor where the policy table says always (403). Where it says "protected" the
 service calls `require_step_up(request)` once it knows that its target is.
@@ -15,11 +18,14 @@ a VPN adds is ever a login. Whatever is refused is logged, and recorded within b
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from kit.clock import now_utc
 from kit.problem import Problem
@@ -114,26 +120,60 @@ def anyone() -> Any:
     return Depends(NoPermission())
 
 
-class Permission:
-    """Instances stand in route signatures; permissions.py finds them there."""
+class Guard:
+    """Instances stand in route signatures, where GuardedRoute and permissions.py find them. Decides once a request."""
 
+    async def __call__(self, request: Request) -> Any:
+        decided = request.scope.setdefault("homeport.decided", {})
+        if self not in decided:
+            decided[self] = await self.decide(request)
+        return decided[self]
+
+    async def decide(self, request: Request) -> Any:
+        """Return what the route gets, or raise the problem that says why not."""
+        raise NotImplementedError
+
+
+class GuardedRoute(APIRoute):
+    """A route that asks its guards before it reads the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        guards = [call for call in calls(self.dependant) if isinstance(call, Guard)]
+
+        async def handle_guarded(request: Request) -> Response:
+            for guard in guards:
+                await guard(request)
+            return await handle(request)
+
+        return handle_guarded
+
+
+def calls(dependant: Dependant) -> Iterator[object]:
+    """Everything that a route's signature depends on, however deep."""
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from calls(inner)
+
+
+class Permission(Guard):
     def __init__(self, act: Act) -> None:
         self.act = act
 
-    async def __call__(self, request: Request) -> Actor:
+    async def decide(self, request: Request) -> Any:
         return (await authorise(request, self.act)).actor
 
 
 class OwnPermission(Permission):
-    async def __call__(self, request: Request) -> OwnSession:  # type: ignore[override]  # another thing in the signature
+    async def decide(self, request: Request) -> OwnSession:
         caller = await authorise(request, self.act)
         if caller.session is None:
             raise NotPermitted("This is about a login of one's own.")
         return OwnSession(caller.actor, caller.session)
 
 
-class NoPermission:
-    async def __call__(self, request: Request) -> Visitor:
+class NoPermission(Guard):
+    async def decide(self, request: Request) -> Visitor:
         actor = Actor.anonymous(_source(request), request_id=_request_id())
         if not _is_local(request):
             try:

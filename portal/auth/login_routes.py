@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from portal.actor import Actor
 from portal.auth.dependencies import (
     Caller,
+    GuardedRoute,
     NotPermitted,
     OwnSession,
     allowed,
@@ -37,8 +38,9 @@ from portal.auth.schemas import (
     StepUpTicket,
 )
 from portal.auth.sessions import LoginRequired, OpenSession
+from portal.idempotency import OnceDep
 
-router = APIRouter(prefix="/api", tags=["login"])
+router = APIRouter(prefix="/api", tags=["login"], route_class=GuardedRoute)
 
 
 @router.get("/session")
@@ -119,28 +121,42 @@ async def login_with_passkey(
 
 @router.post("/logout", status_code=204)
 async def logout(
-    request: Request, response: Response, own: Annotated[OwnSession, own_session("session:delete")]
+    request: Request, response: Response, own: Annotated[OwnSession, own_session("session:delete")], once: OnceDep
 ) -> None:
     """End this session."""
     auth = auth_of(request)
-    await auth.logins.end(own.actor, own.session.user_id, own.session.id)
+    await once.without_answer(own.actor, lambda: auth.logins.end(own.actor, own.session.user_id, own.session.id))
     response.headers["Set-Cookie"] = auth.site.cookie("")
 
 
 @router.post("/step-up/passkey/options")
 async def ask_for_own_passkey(
-    request: Request, own: Annotated[OwnSession, own_session("session:step-up")]
+    request: Request, own: Annotated[OwnSession, own_session("session:step-up")], once: OnceDep
 ) -> PasskeyOptions:
     """A challenge for one's own passkeys."""
-    challenge_id, asked = await auth_of(request).logins.ask_for_own_passkey(own.session.user_id)
-    return PasskeyOptions(challenge_id=challenge_id, options=asked.options)
+
+    async def ask() -> PasskeyOptions:
+        challenge_id, asked = await auth_of(request).logins.ask_for_own_passkey(own.session.user_id)
+        return PasskeyOptions(challenge_id=challenge_id, options=asked.options)
+
+    return await once(own.actor, PasskeyOptions, ask)
 
 
 @router.post("/step-up")
 async def step_up(
-    request: Request, response: Response, actor: Annotated[Actor, allowed("session:step-up")], form: StepUpForm
+    request: Request,
+    response: Response,
+    actor: Annotated[Actor, allowed("session:step-up")],
+    form: StepUpForm,
+    once: OnceDep,
 ) -> SessionView | StepUpTicket:
     """Prove a factor: the session gets a new id. Over the admin socket, the answer is a ticket instead."""
+    return await once(actor, SessionView, lambda: _stepped_up(request, response, actor, form), keep_answer=False)
+
+
+async def _stepped_up(
+    request: Request, response: Response, actor: Actor, form: StepUpForm
+) -> SessionView | StepUpTicket:
     logins = auth_of(request).logins
     caller: Caller = request.state.caller
     password = form.password.get_secret_value() if form.password else None

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from kit.clock import Clock
 from kit.problem import Problem
+from portal import metrics
 from portal.actor import Actor, Role
 from portal.audit import Result, record, record_now
 from portal.auth.challenges import Challenges
@@ -212,6 +213,7 @@ class Logins:
 
     async def _record_failure(self, visitor: Visitor, name: str, factor: str) -> None:
         """The name is recorded only if it is a user's: people type passwords into the wrong field."""
+        metrics.LOGIN_FAILURES.labels(factor).inc()
         actor = visitor.actor
         await record_now(
             self._db, actor, actor.tag("session:create"), name or "unknown user", Result.DENIED, detail=factor
@@ -299,6 +301,7 @@ class Logins:
         try:
             proved = await prove()
         except (FactorRefused, PasskeyRefused):
+            metrics.LOGIN_FAILURES.labels(factor).inc()
             await record_now(self._db, actor, actor.tag("session:step-up"), actor.name, Result.DENIED, detail=factor)
             raise
         self._throttle.succeeded(attempt)

@@ -1,8 +1,9 @@
 """No route without a permission: what every route and method of an application needs, and the refusal to start.
 
 `check_routes(app)` is the last line of `create_app`. A route names its act in its signature (dependencies.py) or stands
-on `PUBLIC_ROUTES`; a third kind does not exist. Whatever is no plain route, such as a mounted application or a web
-socket, is refused too: nobody here can look into it.
+on `PUBLIC_ROUTES`; a third kind does not exist. It asks before it reads a body (GuardedRoute), and a changing one that
+names an act takes an `Idempotency-Key` (portal/idempotency/). Whatever is no plain route, such as a mounted
+application or a web socket, is refused too: nobody here can look into it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from portal.auth.dependencies import Permission
+from portal.auth.dependencies import SAFE_METHODS, Guard, GuardedRoute, Permission, calls
 from portal.auth.policy import POLICY
+from portal.idempotency import once
 
 PUBLIC_ROUTES = frozenset(
     {
@@ -42,24 +43,33 @@ class UnguardedRoute(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedRoute:
-    """One method of one route. `act` is what its signature names; None for a public one."""
+class RouteMethod:
+    """
+    act             what its signature names; None for a public one
+    is_asked_first  its guards are asked before its body is read
+    is_once         its signature takes an Idempotency-Key
+    """
 
     method: str
     path: str
     act: str | None
+    is_asked_first: bool
+    is_once: bool
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
-def routes_of(app: FastAPI) -> Iterator[GuardedRoute]:
+def routes_of(app: FastAPI) -> Iterator[RouteMethod]:
     """Every method of every route, those of included routers too. Raise UnguardedRoute for what is no plain route."""
     for route in iter_route_contexts(app.routes):
         if route.path is None or route.methods is None:
             raise UnguardedRoute(f"{route.path or route.route}: neither its methods nor its permission can be seen")
+        found = _calls(route)
+        has_guard = any(isinstance(call, Guard) for call in found)
+        is_asked_first = not has_guard or isinstance(route.original_route, GuardedRoute)
         for method in sorted(route.methods):
-            yield GuardedRoute(method, route.path, _act(route))
+            yield RouteMethod(method, route.path, _act(route), is_asked_first, once in found)
 
 
 def check_routes(app: FastAPI) -> None:
@@ -68,7 +78,12 @@ def check_routes(app: FastAPI) -> None:
     unguarded = [str(route) for route in routes if route.act is None and str(route) not in PUBLIC_ROUTES]
     both = [str(route) for route in routes if route.act is not None and str(route) in PUBLIC_ROUTES]
     unlisted = [f"{route}: {route.act}" for route in routes if route.act is not None and route.act not in POLICY]
+    late = [str(route) for route in routes if not route.is_asked_first]
+    changing = [route for route in routes if route.act is not None and route.method not in SAFE_METHODS]
+    repeatable = [str(route) for route in changing if not route.is_once]
     mistakes = [f"{route} names no permission and is not public" for route in unguarded]
+    mistakes += [f"{route} would read its body before it asks who sends it: no GuardedRoute" for route in late]
+    mistakes += [f"{route} changes something and takes no Idempotency-Key" for route in repeatable]
     mistakes += [f"{route} names a permission and is public" for route in both]
     mistakes += [f"{route} is no act of the policy" for route in unlisted]
     if mistakes:
@@ -76,19 +91,12 @@ def check_routes(app: FastAPI) -> None:
 
 
 def _act(route: RouteContext) -> str | None:
-    found = {permission.act.name for permission in _permissions(route)}
+    found = {call.act.name for call in _calls(route) if isinstance(call, Permission)}
     if len(found) > 1:
         raise UnguardedRoute(f"{route.path} names {' and '.join(sorted(found))}: one act per route")
     return found.pop() if found else None
 
 
-def _permissions(route: RouteContext) -> Iterator[Permission]:
-    dependant = getattr(route.original_route, "dependant", None)
-    if isinstance(route.original_route, APIRoute) and isinstance(dependant, Dependant):
-        yield from (call for call in _calls(dependant) if isinstance(call, Permission))
-
-
-def _calls(dependant: Dependant) -> Iterator[object]:
-    for inner in dependant.dependencies:
-        yield inner.call
-        yield from _calls(inner)
+def _calls(route: RouteContext) -> list[object]:
+    original = route.original_route
+    return list(calls(original.dependant)) if isinstance(original, APIRoute) else []

@@ -53,6 +53,7 @@ _ACTS = (
     # what everybody who is logged in needs to find the way
     Act("policy:read", VIEWER, "read"),
     Act("dashboard:read", VIEWER, "read"),
+    Act("uses:read", VIEWER, "read"),
     Act("events:stream", VIEWER, "read"),
     # users and tokens
     Act("users:list", ADMIN, "read"),
@@ -78,6 +79,8 @@ _ACTS = (
     Act("containers:start", OPERATOR, "execute"),
     Act("containers:stop", OPERATOR, "execute", step_up="protected", typed_name="protected"),
     Act("containers:restart", OPERATOR, "execute", step_up="protected", typed_name="protected"),
+    Act("containers:plan", OPERATOR, "write"),
+    Act("containers:apply", OPERATOR, "execute", step_up="protected", typed_name="protected"),
 )
 
 POLICY: Mapping[str, Act] = MappingProxyType({act.name: act for act in _ACTS})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import secrets
 from pathlib import Path
 from typing import Self
@@ -32,6 +33,7 @@ class SealKeyRefused(Exception):
 
 class Seal:
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._cipher = AESGCM(key)
 
     @classmethod
@@ -45,6 +47,10 @@ class Seal:
         if path.stat().st_mode & 0o077:
             raise SealKeyRefused(f"{path.name} can be read by others: chmod 600 {path.name}")
         return cls(key)
+
+    def key_for(self, purpose: str) -> bytes:
+        """Return a key of KEY_BYTES for something else, the same at every start."""
+        return hmac.digest(self._key, purpose.encode(), "sha256")
 
     def seal(self, plain: str, context: str) -> str:
         nonce = secrets.token_bytes(_NONCE_BYTES)

@@ -30,11 +30,13 @@ Json = Mapping[str, Any]
 STACK = "homeport.stack"
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 CONFIG_FILES = "com.docker.compose.project.config_files"
+DEPENDS_ON = "com.docker.compose.depends_on"  # "db:service_healthy:false,cache:service_started:true"
 
 # What the engine tells of containers; exec and attach are left out, their text holds command lines.
 ACTIONS = frozenset({"create", "start", "restart", "stop", "kill", "die", "oom", "destroy", "pause", "unpause"})
 ACTIONS |= {"rename", "update", "health_status"}
 HEALTH_OUTPUT_CHARACTERS = 500
+MAX_DEPENDENCIES = 100
 LINE_BYTES = 32 * 1024  # the engine itself splits at 16 KiB
 
 _FRAME = struct.Struct(">BxxxL")  # Engine API, "Attach to a container": stream type, length
@@ -57,6 +59,12 @@ def labels_of(inspected: Json) -> dict[str, str]:
 
 def service_of(labels: Mapping[str, str], name: str) -> str:
     return labels.get(SERVICE) or name
+
+
+def depends_on(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The services that Compose starts before this one."""
+    services = (each.partition(":")[0].strip() for each in labels.get(DEPENDS_ON, "").split(",", MAX_DEPENDENCIES))
+    return tuple(sorted({service for service in services if service})[:MAX_DEPENDENCIES])
 
 
 def container(inspected: Json, digests: Mapping[str, str]) -> Container:
@@ -132,6 +140,7 @@ def _container(inspected: Json, digests: Mapping[str, str]) -> dict[str, Any]:
             for network, each in sorted((networks.get("Networks") or {}).items())
         ),
         "protection": protection.protection_of(service, labels.get(protection.LABEL)),
+        "depends_on": depends_on(labels),
     }
 
 

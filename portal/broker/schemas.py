@@ -176,6 +176,14 @@ class Port(Answer):
     host_address: str | None = None
     host_port: int | None = None
 
+    def __str__(self) -> str:
+        """As `docker ps` shows it."""
+        inside = f"{self.container_port}/{self.protocol}"
+        if self.host_port is None:
+            return inside
+        address = f"[{self.host_address}]" if ":" in (self.host_address or "") else self.host_address or "0.0.0.0"  # noqa: S104  # shown, not bound
+        return f"{address}:{self.host_port}->{inside}"
+
 
 class Network(Answer):
     name: str
@@ -190,6 +198,7 @@ class Container(Answer):
     oom_killed      the last run was ended by the kernel for want of memory
     restart_count   how often the engine's restart policy has started it again
     image_digest    as a registry knows the image, if it came from one; image_id is what the engine runs
+    depends_on      services of its Compose project that it needs
     """
 
     id: str
@@ -213,6 +222,7 @@ class Container(Answer):
     ports: tuple[Port, ...]
     networks: tuple[Network, ...]
     protection: Protection | None
+    depends_on: tuple[str, ...] = ()
 
 
 class Mount(Answer):

@@ -23,7 +23,7 @@ class BrokerSettings(Settings):
         description="The user id that may speak to the broker, and no other; by default the broker's own",
     )
     stacks: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("mail", "blog", "portal"),
+        default=("mailserver", "blog", "portal"),
         description="Values of the label homeport.stack whose containers the broker knows",
     )
     sites_root: str = Field(default="/srv/sites", description="Where the sites' trees lie in the container blog-php")

@@ -1,5 +1,8 @@
 """Containers: how they are, start, stop, restart, their logs, what they use, what happened to them.
 
+`start`, `stop` and `restart` act at once, one container after the other. `plan` shows first what would change and what
+goes dark, `apply` does it with regard to who needs whom, `undo` plans the way back.
+
 Exit codes: 0 done · 1 refused or failed, said on standard error · 2 wrong usage. With --json, standard output is one
 JSON document, or one a line where it goes on (`logs`, `stats --follow`). A protected container goes down only with
 --confirm NAME and --reason; a fresh factor is then asked for on the terminal.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
@@ -26,6 +29,7 @@ Name = Annotated[str, typer.Argument(help="The container's name, as `list` shows
 Names = Annotated[list[str], typer.Argument(help="One or more names.")]
 Confirm = Annotated[str | None, typer.Option(help="The protected container's name once more.")]
 Reason = Annotated[str | None, typer.Option(help="Why a protected container must go down.")]
+PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="As `plan` and `undo` show it.")]
 Grace = Annotated[int, typer.Option(min=0, max=120, help="Seconds between SIGTERM and SIGKILL.")]
 
 
@@ -60,13 +64,15 @@ def show(name: Name, url: Url = None, as_json: AsJson = False) -> None:
     """Show one container as it is now."""
     with Client.connect(url) as client:
         container = client.get(_path(name))
+        used_by = client.get(f"/api/used-by/container/{quote(name, safe='')}")
     if as_json:
-        print_json(container)
+        print_json(container | used_by)
         return
     pairs = [
         ("state", _state(container)),
         ("trouble", ", ".join(container["trouble"])),
-        ("protected", ", ".join(container["goes_dark"])),
+        ("protected", container["role"]),
+        *((use["why"].replace("-", " "), use["name"]) for use in used_by["uses"] if use["why"] != "publishes"),
         ("image", container["image"]),
         ("digest", container["digest"] or container["image_id"]),
         ("started", local_time(container["started_at"])),
@@ -114,6 +120,54 @@ def restart(
 
 
 @app.command()
+def plan(
+    want: Annotated[Literal["running", "stopped"], typer.Argument(help="How they are to be.")],
+    names: Names,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what would have to change for containers to run, or to be stopped, and what goes dark. Changes nothing."""
+    with Client.connect(url) as client:
+        _show_plan(client.post("/api/containers/plans", {"names": names, "want": want}), as_json=as_json)
+
+
+@app.command()
+def apply(
+    plan_id: PlanId,
+    confirm: Annotated[
+        list[str] | None, typer.Option(help="A protected container's name once more; repeatable.")
+    ] = None,
+    reason: Reason = None,
+    grace: Grace = 10,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do what was planned. When something has changed since, nothing is done and the new plan is shown: exit code 1."""
+    wanted = {"typed_names": confirm or [], "reason": reason, "grace_s": grace}
+    with Client.connect(url) as client:
+        operation = _ended(client, _or_new_plan(client, f"{_plan_path(plan_id)}/apply", wanted, as_json=as_json))
+    results = (operation["result"] or {}).get("results", [])
+    if as_json:
+        print_json(operation)
+    elif results:
+        print_table(
+            ("NAME", "STATE", "WHY"), [(each["name"], each["state"], _said(each["problem"])) for each in results]
+        )
+        print(f"The way back: homeport containers undo {plan_id}")
+    else:
+        print(f"{operation['state']} {_why(operation)}".strip())
+    if operation["state"] != "done":
+        raise typer.Exit(1)
+
+
+@app.command()
+def undo(plan_id: PlanId, url: Url = None, as_json: AsJson = False) -> None:
+    """Show the way back from a plan that was applied, as a plan to `apply`. Changes nothing."""
+    with Client.connect(url) as client:
+        _show_plan(_or_new_plan(client, f"{_plan_path(plan_id)}/undo", {}, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def logs(
     name: Name,
     tail: Annotated[int, typer.Option(min=0, max=20_000, help="At most so many of the newest lines.")] = 200,
@@ -154,6 +208,38 @@ def kept_logs(
     else:
         rows = [(each["stack"], each["name"], local_time(each["last_at"]), each["id"]) for each in kept["logs"]]
         print_table(("STACK", "NAME", "LAST LINE", "ID"), rows)
+
+
+@app.command()
+def images(url: Url = None, as_json: AsJson = False) -> None:
+    """Show the images that the known containers were made of."""
+    with Client.connect(url) as client:
+        found = client.get("/api/containers/images")
+    if as_json:
+        print_json(found)
+    elif not found["images"]:
+        print("No container carries the label homeport.stack.")
+    else:
+        rows = [
+            (", ".join(each["tags"]) or each["id"], _size(each["size_bytes"]), len(each["containers"]))
+            for each in found["images"]
+        ]
+        print_table(("IMAGE", "SIZE", "CONTAINERS"), rows)
+
+
+@app.command()
+def disk(url: Url = None, as_json: AsJson = False) -> None:
+    """Show what images, containers, volumes and build cache take on the engine's disk."""
+    with Client.connect(url) as client:
+        found = client.get("/api/containers/disk-usage")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (name.replace("_", " "), use["count"], _size(use["size_bytes"]), _size(use["reclaimable_bytes"]))
+        for name, use in found.items()
+    ]
+    print_table(("WHAT", "COUNT", "SIZE", "COULD BE FREED"), rows)
 
 
 @app.command()
@@ -218,6 +304,38 @@ def _act(act: str, names: list[str], wanted: dict[str, Any], url: str | None, *,
         print_table(("NAME", "STATE", "WHY"), [(each["target"], each["state"], _why(each)) for each in results])
     if failed:
         raise typer.Exit(1)
+
+
+def _or_new_plan(client: Client, path: str, wanted: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """POST to a plan. When it is refused as stale, show the plan that takes its place before raising."""
+    try:
+        answer: dict[str, Any] = client.post(path, wanted)
+    except PortalError as error:
+        if "plan" in error.problem:
+            _show_plan(error.problem["plan"], as_json=as_json)
+        raise
+    return answer
+
+
+def _show_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(plan)
+        return
+    if plan["changes"]:
+        rows = [(each["name"], each["before"] or "gone", each["after"], _suffers(each)) for each in plan["changes"]]
+        print_table(("NAME", "NOW", "THEN", "WHAT SUFFERS"), rows)
+    else:
+        print("Nothing has to change.")
+    if plan["silent_rooms"]:
+        typer.echo(f"Not known, because it gave no answer: {', '.join(plan['silent_rooms'])}", err=True)
+    protected = [each["name"] for each in plan["changes"] if each["is_protected"] and each["after"] == "stopped"]
+    options = "".join(f" --confirm {name}" for name in protected) + (" --reason ..." if protected else "")
+    if plan["changes"]:
+        print(f"To do it: homeport containers apply {plan['id']}{options}")
+
+
+def _suffers(change: dict[str, Any]) -> str:
+    return ", ".join(f"{use['why'].replace('-', ' ')} {use['name']}" for use in change["used_by"])
 
 
 def _ended(client: Client, operation: dict[str, Any]) -> dict[str, Any]:
@@ -300,8 +418,11 @@ def _what(event: dict[str, Any]) -> str:
 
 
 def _why(operation: dict[str, Any]) -> str:
-    error = operation.get("error") or {}
-    return str(error.get("detail") or error.get("title") or "")
+    return _said(operation.get("error"))
+
+
+def _said(problem: dict[str, Any] | None) -> str:
+    return str((problem or {}).get("detail") or (problem or {}).get("title") or "")
 
 
 def _percent(value: float | None) -> str:
@@ -322,3 +443,7 @@ def _size(value: int | None) -> str:
 
 def _path(name: str) -> str:
     return f"/api/containers/{quote(name, safe='')}"
+
+
+def _plan_path(plan_id: str) -> str:
+    return f"/api/containers/plans/{quote(plan_id.upper(), safe='')}"

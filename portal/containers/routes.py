@@ -14,9 +14,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response, StreamingResponse
 
 from kit.problem import Problem
+from portal import metrics
 from portal.actor import Actor
 from portal.audit import Result, record_now
-from portal.auth.dependencies import allowed, is_still_allowed, require_step_up, require_typed_name
+from portal.auth.dependencies import GuardedRoute, allowed, is_still_allowed, require_step_up, require_typed_name
 from portal.broker import schemas as broker
 from portal.broker.client import Broker, Flow
 from portal.broker.failures import BrokerProblem
@@ -24,6 +25,7 @@ from portal.broker.schemas import Container, DiskUse, ImageList, Logs, StackList
 from portal.containers.log_store import Kept
 from portal.containers.models import ContainerEventRow
 from portal.containers.schemas import (
+    NAME,
     ActOn,
     BulkAct,
     BulkResults,
@@ -43,20 +45,18 @@ from portal.containers.schemas import (
     line_view,
 )
 from portal.containers.service import Confirm, Containers
-from portal.operations.idempotency import OnceDep
+from portal.idempotency import OnceDep
 from portal.operations.schemas import OperationView
 from portal.web.times import Instant
 
-router = APIRouter(prefix="/api/containers", tags=["containers"])
+router = APIRouter(prefix="/api/containers", tags=["containers"], route_class=GuardedRoute)
 
 MAX_LINES = 20_000  # in one answer; more come by `before`, or as a download
 MAX_EVENTS = 1000
 CHECK_EVERY_S = 5.0  # whether whoever reads a stream still may
-LOOK_EVERY_S = 1.0  # whether the portal stops
 RETRY_MS = 2000
 
-# As Docker names containers (github.com/moby/moby, daemon/names).
-Name = Annotated[str, Path(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$")]
+Name = Annotated[str, Path(pattern=NAME)]
 KeptId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 Tail = Annotated[int, Query(ge=0, le=MAX_LINES)]
 Moment = Annotated[Instant | None, Query()]
@@ -70,7 +70,7 @@ LINE_ID = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII) 
 @router.get("", response_model=ContainerList)
 async def list_containers(request: Request, actor: Annotated[Actor, allowed("containers:list")]) -> Response:
     """Every container of the known stacks, and since when the engine is there. Answers also while it is silent."""
-    room = _room(request)
+    room = room_of(request)
     await room.picture.ready()
     body = await room.shared_list.answer(lambda: _list(room))
     return Response(body, media_type="application/json")
@@ -94,13 +94,13 @@ async def list_container_events(
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 200,
 ) -> EventList:
     """What happened to all containers, also to those that are gone; newest first."""
-    return EventList(events=[_event(row) for row in await _room(request).events(None, limit=limit)])
+    return EventList(events=[_event(row) for row in await room_of(request).events(None, limit=limit)])
 
 
 @router.get("/kept-logs")
 async def list_kept_logs(request: Request, actor: Annotated[Actor, allowed("containers:logs")]) -> KeptLogs:
     """Containers that are gone and whose last lines are kept, newest first."""
-    return KeptLogs(logs=[_kept(kept) for kept in await _room(request).kept_logs()])
+    return KeptLogs(logs=[_kept(kept) for kept in await room_of(request).kept_logs()])
 
 
 @router.get("/kept-logs/{container_id}")
@@ -108,7 +108,7 @@ async def read_kept_log(
     request: Request, actor: Annotated[Actor, allowed("containers:logs")], container_id: KeptId, tail: Tail = 1000
 ) -> LogView:
     """The last lines of a container that is gone."""
-    lines = await _room(request).kept_log(container_id)
+    lines = await room_of(request).kept_log(container_id)
     shown = lines[-tail:] if tail else []
     return LogView(lines=[line_view(line) for line in shown], is_truncated=len(lines) > tail)
 
@@ -131,38 +131,12 @@ async def read_disk_usage(request: Request, actor: Annotated[Actor, allowed("con
     return await _broker(request).ask(broker.DiskUsage())
 
 
-@router.post("/start", status_code=202)
-async def start_containers(
-    request: Request, actor: Annotated[Actor, allowed("containers:start")], wanted: BulkAct, once: OnceDep
-) -> BulkResults:
-    """Start several; each has its own operation, or the problem why it has none."""
-    room = _room(request)
-
-    async def start() -> BulkResults:
-        return BulkResults(results=await room.each(wanted.names, lambda name: room.start(actor, name)))
-
-    return await once(actor, BulkResults, start)
-
-
-@router.post("/stop", status_code=202)
-async def stop_containers(
-    request: Request, actor: Annotated[Actor, allowed("containers:stop")], wanted: BulkAct, once: OnceDep
-) -> BulkResults:
-    """Stop several. A protected one is refused here: it is confirmed for itself."""
-    room = _room(request)
-
-    async def stop() -> BulkResults:
-        return BulkResults(results=await room.each(wanted.names, lambda name: room.stop(actor, name, ActOn(), None)))
-
-    return await once(actor, BulkResults, stop)
-
-
 @router.post("/restart", status_code=202)
 async def restart_containers(
     request: Request, actor: Annotated[Actor, allowed("containers:restart")], wanted: BulkAct, once: OnceDep
 ) -> BulkResults:
     """Restart several. A protected one is refused here: it is confirmed for itself."""
-    room = _room(request)
+    room = room_of(request)
 
     async def restart() -> BulkResults:
         results = await room.each(wanted.names, lambda name: room.restart(actor, name, ActOn(), None))
@@ -179,7 +153,7 @@ async def read_container(
     request: Request, actor: Annotated[Actor, allowed("containers:read")], name: Name
 ) -> ContainerDetail:
     """One container as it is now."""
-    room = _room(request)
+    room = room_of(request)
     details = await room.find(name)
     return container_detail(details, _members(room, details, await room.running_operations()))
 
@@ -192,7 +166,7 @@ async def list_events_of_container(
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 200,
 ) -> EventList:
     """What happened to containers of this name, also to earlier ones; newest first."""
-    return EventList(events=[_event(row) for row in await _room(request).events(name, limit=limit)])
+    return EventList(events=[_event(row) for row in await room_of(request).events(name, limit=limit)])
 
 
 @router.get("/{name}/stats")
@@ -203,7 +177,7 @@ async def read_container_stats(
     minutes: Annotated[int, Query(ge=1, le=30)] = 15,
 ) -> StatsHistory:
     """What was measured in the last minutes, oldest first; one measurement every ten seconds."""
-    room = _room(request)
+    room = room_of(request)
     details = await room.find(name)
     since = request.app.state.portal.clock.now() - 60 * minutes
     samples = room.picture.samples(details.id)
@@ -217,9 +191,9 @@ async def follow_container_stats(
 ) -> AsyncIterator[ServerSentEvent]:
     """`event: sample` once a second, until `event: end` or `event: problem`."""
     try:
-        details = await _room(request).find(name)
+        details = await room_of(request).find(name)
         async with _broker(request).follow(WatchStats(container=details.id)) as flow:
-            async for sample in _while_allowed(request, "containers:stats", flow):
+            async for sample in _while_allowed(request, "containers:stats", "stats", flow):
                 yield ServerSentEvent(event="sample", raw_data=StatsView.of(sample).model_dump_json(), retry=RETRY_MS)
         yield _end(flow)
     except BrokerProblem as problem:
@@ -236,7 +210,7 @@ async def read_container_logs(
     before: Moment = None,
 ) -> LogView:
     """The newest lines in a time, oldest first."""
-    found = await _room(request).log(name, tail=tail, since=_seconds(since), until=_seconds(before))
+    found = await room_of(request).log(name, tail=tail, since=_seconds(since), until=_seconds(before))
     return LogView(lines=[line_view(line) for line in found.lines], is_truncated=found.is_truncated)
 
 
@@ -253,10 +227,10 @@ async def follow_container_logs(
     resumed = _resumed(last, request.app.state.portal.clock.now())
     begin, last = (_seconds(since), "") if resumed is None else (resumed, last)
     try:
-        details = await _room(request).find(name)
+        details = await room_of(request).find(name)
         wanted = Logs(container=details.id, follow=True, since=begin, tail=tail if resumed is None else None)
         async with _broker(request).follow(wanted) as flow:
-            async for item in _while_allowed(request, "containers:logs", flow):
+            async for item in _while_allowed(request, "containers:logs", "logs", flow):
                 lines = [line for line in item.lines if line.at > last]
                 if lines:
                     data = [line_view(line).model_dump() for line in lines]
@@ -275,10 +249,10 @@ async def download_container_logs(
     before: Moment = None,
 ) -> StreamingResponse:
     """All lines in a time as plain text: time, stream, line."""
-    details = await _room(request).find(name)
+    details = await room_of(request).find(name)
     wanted = Logs(container=details.id, tail=broker.MAX_TAIL_LINES, since=_seconds(since), until=_seconds(before))
     headers = {"Content-Disposition": f'attachment; filename="{name}.log"', "X-Content-Type-Options": "nosniff"}
-    return StreamingResponse(_text(_broker(request), wanted), headers=headers, media_type="text/plain; charset=utf-8")
+    return StreamingResponse(_text(request, wanted), headers=headers, media_type="text/plain; charset=utf-8")
 
 
 @router.post("/{name}/start", status_code=202)
@@ -286,7 +260,7 @@ async def start_container(
     request: Request, actor: Annotated[Actor, allowed("containers:start")], name: Name, once: OnceDep
 ) -> OperationView:
     """Start it."""
-    room = _room(request)
+    room = room_of(request)
 
     async def start() -> OperationView:
         return OperationView.of(await room.start(actor, name))
@@ -299,12 +273,12 @@ async def stop_container(
     request: Request, actor: Annotated[Actor, allowed("containers:stop")], name: Name, wanted: ActOn, once: OnceDep
 ) -> OperationView:
     """Stop it. A protected one needs its name typed, a reason and a fresh factor."""
-    room, confirm = _room(request), _confirm(request, wanted)
+    room, confirm = room_of(request), _confirm(request, wanted)
 
     async def stop() -> OperationView:
         return OperationView.of(await room.stop(actor, name, wanted, confirm))
 
-    return await _recorded(request, actor, "containers:stop", name, once(actor, OperationView, stop))
+    return await recorded(request, actor, "containers:stop", name, once(actor, OperationView, stop))
 
 
 @router.post("/{name}/restart", status_code=202)
@@ -312,12 +286,12 @@ async def restart_container(
     request: Request, actor: Annotated[Actor, allowed("containers:restart")], name: Name, wanted: ActOn, once: OnceDep
 ) -> OperationView:
     """Restart it. A protected one needs its name typed, a reason and a fresh factor."""
-    room, confirm = _room(request), _confirm(request, wanted)
+    room, confirm = room_of(request), _confirm(request, wanted)
 
     async def restart() -> OperationView:
         return OperationView.of(await room.restart(actor, name, wanted, confirm))
 
-    return await _recorded(request, actor, "containers:restart", name, once(actor, OperationView, restart))
+    return await recorded(request, actor, "containers:restart", name, once(actor, OperationView, restart))
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------
@@ -331,7 +305,7 @@ def _confirm(request: Request, wanted: ActOn) -> Confirm:
     return confirm
 
 
-async def _recorded(request: Request, actor: Actor, act: str, name: str, answer: Any) -> OperationView:
+async def recorded(request: Request, actor: Actor, act: str, name: str, answer: Any) -> OperationView:
     """An attempt that the rules of protection refuse leaves a row in the audit."""
     try:
         view: OperationView = await answer
@@ -343,7 +317,7 @@ async def _recorded(request: Request, actor: Actor, act: str, name: str, answer:
     return view
 
 
-def _room(request: Request) -> Containers:
+def room_of(request: Request) -> Containers:
     room: Containers = request.app.state.portal.containers
     return room
 
@@ -364,34 +338,37 @@ def _members(room: Containers, container: Container, operations: Mapping[str, st
     )
 
 
-async def _while_allowed(request: Request, act: str, flow: Flow[Any]) -> AsyncIterator[Any]:
-    """The items of a stream, for as long as whoever asked for it may have them."""
-    clock = request.app.state.portal.clock
-    check_at = clock.monotonic() + CHECK_EVERY_S
-    following = asyncio.ensure_future(anext(flow, None))
+async def _while_allowed(request: Request, act: str, kind: str, flow: Flow[Any]) -> AsyncIterator[Any]:
+    """The items of a stream, for as long as whoever asked for it may have them, and the portal does not stop."""
+    portal = request.app.state.portal
+    check_at = portal.clock.monotonic() + CHECK_EVERY_S
+    following, closing = asyncio.ensure_future(anext(flow, None)), asyncio.ensure_future(portal.hub.closed())
     try:
-        while True:
-            await asyncio.wait([following], timeout=LOOK_EVERY_S)  # a log may be silent for days
-            if request.app.state.portal.hub.is_closed:  # the portal stops, and waits for this
-                return
-            if clock.monotonic() >= check_at:
-                if not await is_still_allowed(request, act):
+        with metrics.open_stream(kind):
+            while True:
+                patience_s = max(0.0, check_at - portal.clock.monotonic())  # a log may be silent for days
+                await asyncio.wait([following, closing], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                if closing.done():  # the server waits for this stream to end
                     return
-                check_at = clock.monotonic() + CHECK_EVERY_S
-            if following.done():
-                if (item := following.result()) is None:
-                    return
-                yield item
-                following = asyncio.ensure_future(anext(flow, None))
+                if portal.clock.monotonic() >= check_at:
+                    if not await is_still_allowed(request, act):
+                        return
+                    check_at = portal.clock.monotonic() + CHECK_EVERY_S
+                if following.done():
+                    if (item := following.result()) is None:
+                        return
+                    yield item
+                    following = asyncio.ensure_future(anext(flow, None))
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError, BrokerProblem):
-            await following
+        for waiting in (following, closing):
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, BrokerProblem):
+                await waiting
 
 
-async def _text(client: Broker, wanted: Logs) -> AsyncIterator[bytes]:
-    async with client.follow(wanted) as flow:
-        async for item in flow:
+async def _text(request: Request, wanted: Logs) -> AsyncIterator[bytes]:
+    async with _broker(request).follow(wanted) as flow:
+        async for item in _while_allowed(request, "containers:logs", "logs", flow):
             yield "".join(f"{line.at} {line.stream} {line.text}\n" for line in item.lines).encode()
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from portal.broker import schemas as broker
 from portal.containers.trouble import Trouble
 from portal.operations.schemas import OperationView
+from portal.probes import UseView
 
 MAX_NAMES = 200  # of one bulk act
+
+# As Docker names containers (github.com/moby/moby, daemon/names).
+NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$"
+ContainerName = Annotated[str, Field(pattern=NAME)]
 
 
 class EngineView(BaseModel):
@@ -55,7 +60,7 @@ class StatsHistory(BaseModel):
 
 
 class ContainerView(BaseModel):
-    """One container in a list. goes_dark: codes of what stops while it is down; empty unless it is protected."""
+    """One container in a list. What stops while it is down: GET /api/used-by/container/{name}."""
 
     id: str
     name: str
@@ -78,7 +83,6 @@ class ContainerView(BaseModel):
     ports: list[str]
     is_protected: bool
     role: broker.Role | None
-    goes_dark: list[str]
     trouble: list[Trouble]
     stats: StatsView | None
     running_operation: str | None
@@ -191,6 +195,56 @@ class BulkAct(BaseModel):
     names: list[str] = Field(min_length=1, max_length=MAX_NAMES)
 
 
+RunState = Literal["running", "stopped"]
+
+
+class NewPlan(BaseModel):
+    """Which containers are to be how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    names: list[ContainerName] = Field(min_length=1, max_length=MAX_NAMES)
+    want: RunState
+
+
+class PlannedChange(BaseModel):
+    """One container that has to change. before: null when it is gone. used_by: what suffers when it goes down."""
+
+    name: str
+    before: RunState | None
+    after: RunState
+    is_protected: bool
+    used_by: list[UseView]
+
+
+class ContainerPlan(BaseModel):
+    """
+    unchanged: asked for, and so already. undoes: the plan that this one takes back. operation_id: what applied it.
+    silent_rooms: rooms that could not say in time what hangs on these containers.
+    """
+
+    id: str
+    act: str
+    target: str
+    changes: list[PlannedChange]
+    unchanged: list[str]
+    silent_rooms: list[str]
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+    undoes: str | None
+    operation_id: str | None
+
+
+class ApplyPlan(BaseModel):
+    """typed_names and reason: of the protected containers among those that go down."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    typed_names: list[ContainerName] = Field(default=[], max_length=MAX_NAMES)
+    reason: str | None = Field(default=None, max_length=broker.MAX_REASON_CHARACTERS)
+    grace_s: int = Field(default=10, ge=0, le=120, description="Between SIGTERM and SIGKILL")
+
+
 class BulkResult(BaseModel):
     """Of one container: the operation that was started, or the problem why none was."""
 
@@ -229,10 +283,9 @@ def container_view(
         "created_at": _time(container.created_at),
         "started_at": _time_or_none(container.started_at),
         "finished_at": _time_or_none(container.finished_at),
-        "ports": [_port(port) for port in container.ports],
+        "ports": [str(port) for port in container.ports],
         "is_protected": protection is not None,
         "role": protection.role if protection else None,
-        "goes_dark": list(protection.goes_dark) if protection else [],
         "trouble": list(trouble),
         "stats": stats,
         "running_operation": operation,
@@ -273,14 +326,6 @@ def _cpu_percent(sample: broker.Sample, before: broker.Sample) -> float | None:
     used = sample.cpu_ns - before.cpu_ns
     passed = (sample.system_cpu_ns or 0) - (before.system_cpu_ns or 0)
     return None if used < 0 or passed <= 0 else used / passed * sample.processors * 100
-
-
-def _port(port: broker.Port) -> str:
-    inside = f"{port.container_port}/{port.protocol}"
-    if port.host_port is None:
-        return inside
-    address = f"[{port.host_address}]" if ":" in (port.host_address or "") else port.host_address or "0.0.0.0"  # noqa: S104  # shown, not bound
-    return f"{address}:{port.host_port}->{inside}"
 
 
 def _time(at: float) -> datetime:

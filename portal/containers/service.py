@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from kit.problem import Problem
 from portal.actor import Actor
 from portal.broker import schemas as broker_schemas
 from portal.broker.client import Broker
-from portal.broker.failures import BrokerProblem, ContainerProtected, NoSuchContainer
+from portal.broker.failures import BrokerProblem, ContainerProtected, EngineUnavailable, NoSuchContainer
 from portal.broker.schemas import Container, Details, Event, LogLine, Logs, Override, Restart, Start, Stop
+from portal.containers.dependence import uses_of
 from portal.containers.log_store import Kept, LogStore
 from portal.containers.models import ContainerEventRow
 from portal.containers.picture import Picture
@@ -45,7 +46,7 @@ from portal.operations.records import Filter, Inverse, Operation, Outcome, State
 from portal.operations.recovery import Finding
 from portal.operations.runner import Runner
 from portal.operations.schemas import OperationView
-from portal.probes import Probe
+from portal.probes import Probe, Use
 
 log = get_logger()
 
@@ -61,7 +62,7 @@ _COLUMNS = {"name": 255, "stack": 64, "service": 255, "image": 255, "signal": 16
 
 
 class ReasonRequired(Problem):
-    """The container is protected: say why it must go down. `goes_dark` says what goes with it."""
+    """The container is protected: say why it must go down. `used_by` says what goes with it."""
 
     status, type, title = 403, "reason-required", "Reason required"
 
@@ -147,6 +148,16 @@ class Containers:
 
         return await self._database.read(read)
 
+    async def used_by(self, kind: str, name: str) -> Sequence[Use]:
+        """Implements probes.UsedBy. Raise EngineUnavailable while nothing is known of any container."""
+        await self.picture.ready()
+        if kind != "container" or self.picture.engine.state == "not-configured":
+            return ()
+        if self.picture.measured_at is None:
+            raise EngineUnavailable(self.picture.engine.detail)
+        container = self.picture.named(name)
+        return uses_of(container, self.picture.containers()) if container else ()
+
     # -- logs ---------------------------------------------------------------------------------------------------------
 
     async def log(self, name: str, *, tail: int, since: float | None, until: float | None) -> Log:
@@ -187,9 +198,9 @@ class Containers:
         return await self._runner.start(actor, "containers:start", name, work, timeout_s=ACT_S, inverse=inverse)
 
     async def stop(self, actor: Actor, name: str, wanted: ActOn, confirm: Confirm | None) -> Operation:
-        """Stop a container. confirm: see `_override`."""
+        """Stop a container. confirm: see `override`."""
         container = await self.find(name)
-        override = self._override(container, wanted, confirm)
+        override = self.override(container, wanted, confirm)
         request = Stop(
             container=container.id,
             grace_s=wanted.grace_s,
@@ -215,9 +226,9 @@ class Containers:
         )
 
     async def restart(self, actor: Actor, name: str, wanted: ActOn, confirm: Confirm | None) -> Operation:
-        """Restart a container. confirm: see `_override`."""
+        """Restart a container. confirm: see `override`."""
         container = await self.find(name)
-        override = self._override(container, wanted, confirm)
+        override = self.override(container, wanted, confirm)
         request = Restart(
             container=container.id,
             grace_s=wanted.grace_s,
@@ -245,7 +256,7 @@ class Containers:
                 results.append(BulkResult(name=name, operation=None, problem=problem.document()))
         return results
 
-    def _override(self, container: Container, wanted: ActOn, confirm: Confirm | None) -> Override | None:
+    def override(self, container: Container, wanted: ActOn, confirm: Confirm | None) -> Override | None:
         """None for an ordinary container; of a protected one, once it is confirmed, what the broker asks for.
 
         confirm   raises unless whoever asks may do this now; None where nobody can be asked, as in a bulk act
@@ -253,14 +264,16 @@ class Containers:
         """
         if container.protection is None:
             return None
-        goes_dark = list(container.protection.goes_dark)
         if confirm is None:
-            raise ContainerProtected(f"{container.name} is protected: do it for itself", goes_dark=goes_dark)
+            raise ContainerProtected(f"{container.name} is protected: do it for itself", used_by=self._uses(container))
         reason = (wanted.reason or "").strip()
         if len(reason) < 3:
-            raise ReasonRequired(f"{container.name} is protected", goes_dark=goes_dark)
+            raise ReasonRequired(f"{container.name} is protected", used_by=self._uses(container))
         confirm(container)
         return Override(reason=reason)
+
+    def _uses(self, container: Container) -> list[dict[str, str]]:
+        return [asdict(use) for use in uses_of(container, self.picture.containers())]
 
     def _runs(self, container: Container, progress: Progress) -> dict[str, Any]:
         progress.note(container.state)

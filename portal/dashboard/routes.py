@@ -1,19 +1,20 @@
-"""The dashboard's and the settings page's routes. Both only read."""
+"""What stands above the rooms: the dashboard, what depends on what, the settings page. All only read."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import SecretStr
 
 from kit.clock import now_utc
 from portal.actor import Actor
-from portal.auth.dependencies import allowed
-from portal.dashboard.schemas import Dashboard, JobView, ReadingView, SettingsView, SettingView
+from portal.auth.dependencies import GuardedRoute, allowed
+from portal.dashboard.schemas import Dashboard, JobView, ReadingView, SettingsView, SettingView, UsedByView
+from portal.probes import UseView
 from portal.settings import PortalSettings
 
-router = APIRouter(prefix="/api", tags=["dashboard"])
+router = APIRouter(prefix="/api", tags=["dashboard"], route_class=GuardedRoute)
 
 
 @router.get("/dashboard")
@@ -47,6 +48,18 @@ async def read_dashboard(request: Request, actor: Annotated[Actor, allowed("dash
         for job in portal.scheduler.report()
     ]
     return Dashboard(at=now_utc(portal.clock), readings=readings, jobs=jobs)
+
+
+@router.get("/used-by/{kind}/{name}")
+async def read_uses(
+    request: Request,
+    actor: Annotated[Actor, allowed("uses:read")],
+    kind: Annotated[str, Path(pattern=r"^[a-z][a-z-]{0,39}$")],
+    name: Annotated[str, Path(min_length=1, max_length=255)],
+) -> UsedByView:
+    """What suffers if this were gone, as every room knows it: such as `container` `mail-dovecot`."""
+    found = await request.app.state.portal.uses.of(kind, name)
+    return UsedByView(uses=[UseView.of(use) for use in found.uses], silent_rooms=list(found.silent_rooms))
 
 
 @router.get("/settings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, BaseModel
 
-from portal.probes import Status
+from portal.probes import Status, UseView
 
 
 class ReadingView(BaseModel):
@@ -36,6 +36,13 @@ class Dashboard(BaseModel):
     at: AwareDatetime
     readings: list[ReadingView]
     jobs: list[JobView]
+
+
+class UsedByView(BaseModel):
+    """The gravest first, room by room. silent_rooms: could not say in time; what hangs on it there is unknown."""
+
+    uses: list[UseView]
+    silent_rooms: list[str]
 
 
 class SettingView(BaseModel):

@@ -67,7 +67,7 @@ class Hub:
         self._number = 0
         self._news = asyncio.Event()
         self._subscriptions = 0
-        self.is_closed = False
+        self._closed = asyncio.Event()
 
     def publish(self, topic: str, data: object, *, role: Role = Role.VIEWER) -> None:
         """Tell all who watch.
@@ -99,8 +99,16 @@ class Hub:
 
     def close(self) -> None:
         """End every stream, and each that begins from now on. When the server begins to stop: it waits for them."""
-        self.is_closed = True
+        self._closed.set()
         self._wake()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed.is_set()
+
+    async def closed(self) -> None:
+        """Return when the hub is closed: for streams that wait for something else meanwhile."""
+        await self._closed.wait()
 
     @property
     def number(self) -> int:

@@ -1,10 +1,10 @@
-"""The tables of operations, plans and idempotency keys."""
+"""The tables of operations and plans."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Double, Integer, String
+from sqlalchemy import BigInteger, Double, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db import Base, LongText, UtcDateTime
@@ -60,15 +60,3 @@ class PlanRow(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     undoes: Mapped[str | None] = mapped_column(String(26))
     operation_id: Mapped[str | None] = mapped_column(String(26), unique=True)  # set once it is being applied
-
-
-class IdempotencyKeyRow(Base):
-    """One `Idempotency-Key` of one actor, and what was answered."""
-
-    __tablename__ = "idempotency_keys"
-
-    digest: Mapped[str] = mapped_column(String(64), primary_key=True)  # of actor and key
-    request: Mapped[str] = mapped_column(String(64))  # digest of method, path, query and body
-    claimed_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    is_done: Mapped[int] = mapped_column(Integer)
-    answer: Mapped[str | None] = mapped_column(LongText)  # JSON; NULL: none yet, or one that is not kept

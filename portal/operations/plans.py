@@ -10,6 +10,9 @@ What is shown is what is done: `apply` looks at the world again, under the targe
 not as it was planned from. Undoing is an entry of its own; it plans the way back, and says so when somebody else has
 changed meanwhile what was applied. Since a plan names both ends, an interrupted one is re-checked by looking.
 
+A plan of several things that cannot be brought about all at once ends with a result for each; when one of them did not
+come about, with PlanIncomplete, which holds the results.
+
 A room brings a `Subject` and calls `register`; its routes name the act, so no room can apply another one's plan.
 """
 
@@ -49,6 +52,10 @@ class PlanStale(Problem):
 
     status, type, title = 409, "plan-stale", "Plan is stale"
 
+    def __init__(self, detail: str, plan: Plan) -> None:
+        super().__init__(detail, plan=plan.document())
+        self.plan = plan
+
 
 class PlanApplied(Problem):
     """The plan has been applied already; `operation` says by what."""
@@ -60,6 +67,12 @@ class PlanNotApplied(Problem):
     """The plan was never applied, or is being applied just now: there is nothing to undo yet."""
 
     status, type, title = 409, "plan-not-applied", "Plan has not been applied"
+
+
+class PlanIncomplete(Problem):
+    """Some of the plan's changes did not come about. `results` has one entry for each, with what kept it."""
+
+    status, type, title = 409, "plan-incomplete", "Plan was applied in part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,19 @@ class Plan:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """
+    actor   who applies the plan
+    how     what whoever applies it has said beside the plan, such as a reason; without secrets, since it is recorded
+    """
+
+    target: str
+    changes: tuple[Change, ...]
+    actor: Actor
+    how: Mapping[str, Any]
+
+
 class Subject(Protocol):
     """What a room lets be planned."""
 
@@ -114,7 +140,7 @@ class Subject(Protocol):
         """Return the present values; a name that is not there is left out. Changes nothing."""
         ...
 
-    async def put(self, target: str, changes: Sequence[Change], progress: Progress) -> Mapping[str, Any] | None:
+    async def put(self, order: Order, progress: Progress) -> Mapping[str, Any] | None:
         """Bring every change about, all at once where that is possible; raise when one cannot be."""
         ...
 
@@ -144,17 +170,19 @@ class Plans:
             raise PlanNotFound("there is no plan of this id")
         return _to_plan(row)
 
-    async def apply(self, actor: Actor, act: str, plan_id: str) -> Operation:
-        """Begin to do what was planned. Raise PlanNotFound, PlanApplied, PlanStale, TargetBusy."""
+    async def apply(self, actor: Actor, act: str, plan_id: str, *, how: Mapping[str, Any] | None = None) -> Operation:
+        """Begin to do what was planned. how: see Order. Raise PlanNotFound, PlanApplied, PlanStale, TargetBusy."""
         plan = await self.get(act, plan_id)
         await self._check(actor, plan)
+        order = Order(plan.target, plan.changes, actor, dict(how or {}))
 
         async def work(progress: Progress) -> Mapping[str, Any] | None:
             await self._check(actor, plan)  # again: now the target is ours
             await self._database.run(lambda session: _claim(session, plan.id, progress.operation_id))
-            return await self._subjects[act][0].put(plan.target, plan.changes, progress)
+            return await self._subjects[act][0].put(order, progress)
 
-        detail = {"plan_id": plan.id, "undoes": plan.undoes, "changes": [each.document() for each in plan.changes]}
+        changes = [each.document() for each in plan.changes]
+        detail = {"plan_id": plan.id, "undoes": plan.undoes, "changes": changes, **order.how}
         inverse = Inverse(act, plan.target, plan.id)
         timeout_s = self._subjects[act][1]
         return await self._runner.start(
@@ -178,7 +206,7 @@ class Plans:
         back = await self._plan(actor, act, plan.target, wish, present, undoes=plan.id)
         is_as_left = all(present.get(change.name) == change.after for change in plan.changes)
         if operation.state is State.DONE and not is_as_left:
-            raise PlanStale("what was applied has been changed since; the new plan says how", plan=back.document())
+            raise PlanStale("what was applied has been changed since; the new plan says how", back)
         return back
 
     async def _plan(
@@ -218,7 +246,7 @@ class Plans:
         if is_old or _changes(plan.wish, present) != plan.changes:
             new = await self._plan(actor, plan.act, plan.target, plan.wish, present, undoes=plan.undoes)
             why = f"it is older than {VALID_MIN} minutes" if is_old else "something has changed since it was made"
-            raise PlanStale(why, plan=new.document())
+            raise PlanStale(why, new)
 
     async def _recheck(self, operation: Operation) -> Finding:
         """Where the world stands between the two ends of the plan."""

@@ -26,6 +26,7 @@ from portal.operations.progress import Line, Report
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TYPICAL_RUNS = 5
+ID = r"^[0-9A-HJKMNP-TV-Z]{26}$"
 
 
 class State(enum.StrEnum):
@@ -72,7 +73,7 @@ class Operation:
     cancelled_by    the name of whoever asked to cancel, also while the work still runs
     report          how far it came, and its newest lines; of a list's operations without lines
     detail          what was asked for, beside act and target
-    result          what the work returned
+    result          what the work returned; of a failed one, what its problem says beside its text
     error           {"type", "title", "detail"}: the problem that ended the work
     """
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from portal import metrics
 from portal.actor import Actor
-from portal.auth.dependencies import allowed, is_still_allowed
+from portal.auth.dependencies import GuardedRoute, allowed, is_still_allowed
+from portal.idempotency import OnceDep
 from portal.operations.hub import READY, Subscription
-from portal.operations.idempotency import OnceDep
-from portal.operations.records import Filter, State
+from portal.operations.records import ID, Filter, State
 from portal.operations.runner import Runner
 from portal.operations.schemas import OperationPage, OperationView
 
-router = APIRouter(prefix="/api", tags=["operations"])
+router = APIRouter(prefix="/api", tags=["operations"], route_class=GuardedRoute)
 
 MAX_PAGE = 200
 CHECK_EVERY_S = 5.0  # whether whoever reads a stream still may
 RETRY_MS = 2000  # after which a browser comes back
 
-_ID = r"^[0-9A-HJKMNP-TV-Z]{26}$"
-OperationId = Annotated[str, Path(pattern=_ID)]
+OperationId = Annotated[str, Path(pattern=ID)]
 Text = Annotated[str | None, Query(max_length=255)]
 
 _STREAM = allowed("events:stream")  # one object, so that it is asked once for a request
@@ -37,7 +38,7 @@ async def list_operations(
     act: Text = None,
     target: Text = None,
     actor_id: Text = None,
-    before: Annotated[str | None, Query(pattern=_ID, description="Continue behind this operation")] = None,
+    before: Annotated[str | None, Query(pattern=ID, description="Continue behind this operation")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> OperationPage:
     """Newest first."""
@@ -79,10 +80,8 @@ async def _subscription(
 ) -> AsyncIterator[Subscription]:
     last_event_id = request.headers.get("last-event-id", after)
     subscription = request.app.state.portal.hub.subscribe(last_event_id=last_event_id, role=actor.role)
-    try:
+    with metrics.open_stream("events"), contextlib.closing(subscription):
         yield subscription
-    finally:
-        subscription.close()
 
 
 @router.get("/events", response_class=EventSourceResponse)

@@ -33,6 +33,7 @@ import structlog
 from kit.clock import Clock, now_utc
 from kit.logging import get_logger
 from kit.problem import InternalError, Problem
+from portal import metrics
 from portal.actor import Actor
 from portal.audit.redaction import clip, to_json
 from portal.db import Database, DatabaseUnavailable
@@ -264,6 +265,7 @@ class Runner:
             raise
         running = _Running(operation, Progress(operation.id, self._clock, self._threads))
         self._running[operation.id] = running
+        metrics.OPERATIONS_RUNNING.inc()
         self._own(self._watch(running, work))
         self._tell(running)
         log.info("operation_started", operation_id=operation.id, act=operation.act, target=operation.target)
@@ -276,6 +278,8 @@ class Runner:
         ending = await self._run(running, work)
         await self._journal.close(operation, ending, running.progress.report())
         del self._running[operation.id]
+        metrics.OPERATIONS_RUNNING.dec()
+        metrics.OPERATIONS.labels(ending.state.value).inc()
         running.ended.set()
         self._tell(running, ending)
         log.info("operation_ended", act=operation.act, target=operation.target, state=ending.state.value)
@@ -368,7 +372,8 @@ def _remembered(result: Mapping[str, Any] | None) -> str | None:
 
 def _failed(error: Problem) -> Ending:
     document = {"type": f"/problems/{error.type}", "title": error.title, "detail": error.detail}
-    return Ending(State.FAILED, error=to_json(document), detail=error.type)
+    beside = _remembered(error.extensions) if error.extensions else None
+    return Ending(State.FAILED, result=beside, error=to_json(document), detail=error.type)
 
 
 def _defect(error: BaseException) -> Ending:

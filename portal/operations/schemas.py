@@ -71,7 +71,7 @@ class OperationView(BaseModel):
     lines: list[OperationLine] = Field(description="The newest lines; empty in a list of operations")
     detail: dict[str, Any] | None = Field(description="What was asked for, beside act and target")
     inverse: OperationInverse | None
-    result: Any = Field(description="What the work returned")
+    result: Any = Field(description="What the work returned; of a failed one, what its problem says beside its text")
     error: OperationError | None
     typical_s: float | None = Field(description="Median of the last runs on this target; null in a list")
 

@@ -25,6 +25,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from kit import problem
 from kit.logging import get_logger
 from kit.problem import Problem
+from portal import metrics
 
 log = get_logger()
 
@@ -120,7 +121,7 @@ class _Headers:
 
 
 class _Log:
-    """One line per request: what was asked, what was answered. Reading is only a line where it failed or took long."""
+    """One line and one count per request. Reading is only a line where it failed or took long."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -130,11 +131,12 @@ class _Log:
             await self._app(scope, receive, send)
             return
         started, status = time.monotonic(), 500
+        answered: float | None = None  # a stream ends hours after that
 
         async def note_status(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], time.monotonic()
             await send(message)
 
         try:
@@ -144,6 +146,8 @@ class _Log:
             is_quiet = scope["method"] in ("GET", "HEAD") and status < 500 and seconds < SLOW_S
             say = log.debug if is_quiet else log.info
             say("answered", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 3))
+            until_answered = seconds if answered is None else answered - started
+            metrics.count_request(scope["method"], getattr(scope.get("route"), "path", ""), status, until_answered)
 
 
 def is_local(scope: Scope) -> bool:

@@ -10,7 +10,8 @@ event stream, and the list again every POLL_S and whenever the stream says that 
               page; and from the moment somebody asked the engine to act
     memory    peak and present RSS of portal and broker; CPU while pages are open
     peer      what a program without the portal does for the same page: the Docker SDK's `containers.list(all=True)`,
-              and the same with one measurement of each container, sixteen at a time; in turns with the portal's list
+              and the same with one measurement of each container, sixteen at a time; in turns with the portal's list.
+              And a bare FastAPI route that answers the same bytes: what login, permission and the list's making cost
 
 Needs root, for the engine. The clients share the machine's processors with what is measured: figures are upper bounds.
 Exits with 1 when a target is missed. docs/benchmarks.md has the results.
@@ -41,7 +42,7 @@ from typing import Any, Self
 from tests.bench.measure import cpu_s, memory_bytes, pair_ratio
 from tests.services.docker_engine import DockerEngine, TestContainer
 from tests.services.portal import HOMEPORT, PASSWORD, Browser, Portal
-from tests.services.process import Daemon
+from tests.services.process import Daemon, free_port
 
 MIB = 1024**2
 TARGET_P95_MS = 100.0  # issue 4
@@ -53,7 +54,24 @@ SETTLE_S = 25.0  # after the start: two rounds of measurements, and what is only
 ANSWER_S = 30.0
 STARTERS = 4  # containers started at once
 PEER_THREADS = 16
+CALLS_A_ROUND = 15  # of which the median counts
 EMPTY_LINE = b"\r\n\r\n"
+
+BARE = """
+import sys
+from pathlib import Path
+import uvicorn
+from fastapi import FastAPI, Response
+
+app, body = FastAPI(openapi_url=None), Path(sys.argv[2]).read_bytes()
+
+@app.get("/api/containers")
+async def listed() -> Response:
+    return Response(body, media_type="application/json")
+
+options = {"log_level": "warning", "access_log": False, "timeout_keep_alive": 3600}
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), **options)
+"""
 
 
 # -- what is measured -------------------------------------------------------------------------------------------------
@@ -80,6 +98,26 @@ def broker(engine: DockerEngine, directory: Path) -> Iterator[tuple[Daemon, Path
         yield daemon, path
     finally:
         daemon.kill()
+
+
+@contextmanager
+def bare_fastapi(body: bytes) -> Iterator[int]:
+    """A process with one route that answers these bytes to anybody; its port."""
+    with tempfile.NamedTemporaryFile() as file, tempfile.NamedTemporaryFile() as log:
+        file.write(body)
+        file.flush()
+        port = free_port()
+
+        def answers() -> None:
+            socket.create_connection(("127.0.0.1", port)).close()
+
+        argv = [sys.executable, "-c", BARE, str(port), file.name]
+        daemon = Daemon(argv, ready=answers, log=Path(log.name), env=dict(os.environ))
+        daemon.start()
+        try:
+            yield port
+        finally:
+            daemon.kill()
 
 
 def start_containers(engine: DockerEngine, count: int) -> list[TestContainer]:
@@ -147,7 +185,7 @@ class Page:
         self._events = f"GET /api/events HTTP/1.1\r\nAccept: text/event-stream\r\n{head}".encode()
         self._changed = asyncio.Event()
         self.latencies_s: list[float] = []
-        self.answer_bytes = 0
+        self.body = b""
 
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=4 * MIB)
@@ -169,7 +207,7 @@ class Page:
         took = time.perf_counter() - begun
         if not head.startswith(b"HTTP/1.1 200 ") or body.count(b'"restart_policy":') != self._expected:
             raise RuntimeError(f"not the list of {self._expected} containers: {head!r} {body[:500]!r}")
-        self.answer_bytes = len(body)
+        self.body = body
         return took
 
     async def watch(self, seconds: float) -> None:
@@ -281,7 +319,8 @@ async def bench(scene: Scene, pages: Sequence[Page], options: argparse.Namespace
                 await asyncio.gather(scene.act(options.seconds), *(page.watch(options.seconds) for page in pages))
             with scene.load() as hurrying:
                 hurried, rate = await back_to_back(pages, options.calls)
-            portal_s, list_s, measured_s = await against_peer(scene, pages[0], options.rounds)
+            with bare_fastapi(pages[0].body) as port:
+                peers = await against_peers(scene, pages[0], port, options.rounds)
         finally:
             ended = [task for task in listening if task.done()]
             for task in listening:
@@ -294,7 +333,7 @@ async def bench(scene: Scene, pages: Sequence[Page], options: argparse.Namespace
     p95 = percentile(watched, 95)
     from_engine, from_asking, lost = delays(scene.heard, len(pages))
 
-    print(f"list_watched_ms      {spread(watched)}   {len(watched)} calls, {pages[0].answer_bytes / 1024:.0f} KiB each")
+    print(f"list_watched_ms      {spread(watched)}   {len(watched)} calls, {len(pages[0].body) / 1024:.0f} KiB each")
     print(f"list_back_to_back_ms {spread(hurried)}   {rate:.0f} calls/s")
     print(f"list_cpu_ms          {10 * hurrying['portal'] / rate:.1f} a call")
     print(f"event_from_engine_ms {spread(from_engine)}   {len(from_engine)} heard, {lost} not")
@@ -304,8 +343,9 @@ async def bench(scene: Scene, pages: Sequence[Page], options: argparse.Namespace
         print(
             f"{name}_cpu_percent   {idle[name]:.1f} pages open and nothing else, {busy[name]:.1f} watched (of one CPU)"
         )
-    print(f"list_vs_sdk_list          {pair_ratio(portal_s, list_s)}   the SDK takes {median_ms(list_s)}")
-    print(f"list_vs_sdk_list_and_stats {pair_ratio(portal_s, measured_s)}   the SDK takes {median_ms(measured_s)}")
+    portal_s = peers.pop("portal")
+    for name, peer_s in peers.items():
+        print(f"list_vs_{name:18} {pair_ratio(portal_s, peer_s)}   which takes {median_ms(peer_s)}")
 
     misses = [
         *([f"p95 of list calls is {p95:.0f} ms, not {TARGET_P95_MS:.0f}"] if p95 > TARGET_P95_MS else []),
@@ -329,8 +369,8 @@ async def back_to_back(pages: Sequence[Page], calls: int) -> tuple[list[float], 
     return latencies_s, len(latencies_s) / (time.perf_counter() - begun)
 
 
-async def against_peer(scene: Scene, page: Page, rounds: int) -> tuple[list[float], list[float], list[float]]:
-    """Return a figure a round: the portal's list, the SDK's, the SDK's with one measurement of each container."""
+async def against_peers(scene: Scene, page: Page, bare_port: int, rounds: int) -> dict[str, list[float]]:
+    """Return a figure a round, in seconds: the list of the portal, a bare route, the SDK, the SDK with measurements."""
     client = scene.engine.client
 
     def listed() -> list[Any]:
@@ -347,15 +387,16 @@ async def against_peer(scene: Scene, page: Page, rounds: int) -> tuple[list[floa
         await asyncio.to_thread(work)
         return time.perf_counter() - begun
 
-    portal_s, list_s, measured_s = [], [], []
-    for turn in range(rounds + 1):  # the first warms up
-        ours = statistics.median([await page.ask() for _ in range(5)])
-        theirs = await timed(listed), await timed(measured)
-        if turn:
-            portal_s.append(ours)
-            list_s.append(theirs[0])
-            measured_s.append(theirs[1])
-    return portal_s, list_s, measured_s
+    async def asked(page: Page) -> float:
+        return statistics.median([await page.ask() for _ in range(CALLS_A_ROUND)])
+
+    figures: dict[str, list[float]] = {"portal": [], "bare_fastapi": [], "sdk_list": [], "sdk_list_and_stats": []}
+    async with Page(bare_port, "", len(scene.containers), Heard()) as bare:
+        for turn in range(rounds + 1):  # the first warms up
+            round_ = await asked(page), await asked(bare), await timed(listed), await timed(measured)
+            for each, figure in zip(figures.values(), round_, strict=True):
+                each += [figure] if turn else []
+    return figures
 
 
 def delays(heard: Heard, pages: int) -> tuple[list[float], list[float], int]:
@@ -383,7 +424,7 @@ def spread(seconds: Sequence[float]) -> str:
 
 
 def median_ms(seconds: Sequence[float]) -> str:
-    return f"{1000 * statistics.median(seconds):.0f} ms"
+    return f"{1000 * statistics.median(seconds):.1f} ms"
 
 
 def main() -> int:

@@ -111,6 +111,7 @@ def broker_process(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
     daemons: list[Daemon] = []
 
     def start(path: Path, **settings: str) -> Daemon:
+        settings = {"stacks": ",".join(STACKS)} | settings
         environ = dict(os.environ) | {f"HOMEPORT_BROKER_{name.upper()}": value for name, value in settings.items()}
         log = tmp_path / f"{path.name}.log"
         daemon = Daemon(

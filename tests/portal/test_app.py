@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from kit.problem import all_problems
 from portal.actor import Actor
 from portal.app import Adapters, create_app
-from portal.auth.dependencies import allowed
+from portal.auth.dependencies import GuardedRoute, allowed
 from portal.auth.permissions import PUBLIC_ROUTES, UnguardedRoute, routes_of
 from portal.settings import PortalSettings
 from tests.kit.server import serve
@@ -30,7 +30,7 @@ def test_building_the_application_opens_nothing(app: FastAPI) -> None:
 
 
 def test_route_without_a_permission_keeps_the_portal_from_being_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    router = APIRouter()
+    router = APIRouter(route_class=GuardedRoute)
 
     @router.get("/api/forgotten")
     async def forgotten() -> None: ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from kit.clock import now_utc
-from portal.probes import Probe, Reading, Readings, Status
+from portal.probes import Found, Probe, Reading, Readings, Status, Use, UsedBy, Uses
 from tests.clock import FakeClock
 
 
@@ -84,3 +84,33 @@ def test_nothing_is_ok_without_a_value_and_a_time() -> None:
 def test_probes_have_names_of_their_own(probe: Thermometer, clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="two probes"):
         Readings([probe, probe], clock)
+
+
+# -- what depends on what ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Room:
+    """Implements probes.UsedBy."""
+
+    found: tuple[Use, ...] = ()
+    error: Exception | None = None
+    hangs: bool = False
+
+    async def used_by(self, kind: str, name: str) -> tuple[Use, ...]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+
+async def test_every_room_is_asked_and_one_that_cannot_answer_is_named() -> None:
+    use = Use("wordpress", "site", "example.com", "serves")
+    rooms: dict[str, UsedBy] = {
+        "wordpress": Room((use,)),
+        "databases": Room(hangs=True),
+        "mail": Room(error=ValueError()),
+        "dns": Room(),
+    }
+    assert await Uses(rooms, timeout_s=0.01).of("container", "blog-php") == Found((use,), ("databases", "mail"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import httpx2
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from portal.serving import AdminDoor, CannotServe, check_address, parse_listen
+from portal.serving import AdminDoor, CannotServe, check_address, listener_on, parse_listen
 from tests.services.mariadb import MariaDB
 from tests.services.portal import Portal
+from tests.services.process import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +74,13 @@ def test_tailscale_address_is_taken_behind_https_only(host: str) -> None:
 def test_any_other_address_is_refused(host: str, is_plain_http: bool) -> None:
     with pytest.raises(CannotServe):
         check_address(host, is_plain_http=is_plain_http)
+
+
+def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
+    with listener_on("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_command_refuses_a_public_address_before_it_touches_anything(tmp_path: Path) -> None:
@@ -198,6 +207,59 @@ def test_portal_on_mariadb_does_the_same(tmp_path: Path, mariadb: MariaDB) -> No
         assert anna.get("/api/audit/verification").json()["broken_at"] is None
         assert portal.run("audit", "verify").stdout.endswith("rows are as they were written.\n")
         assert not (portal.state_dir / "portal.sqlite3").exists()
+
+
+# -- metrics and readiness --------------------------------------------------------------------------------------------
+
+
+def test_metrics_listener_tells_how_it_goes_and_nothing_else(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with Portal(tmp_path, {"METRICS_LISTEN": f"127.0.0.1:{port}"}) as portal:
+        anna = portal.set_up()
+        assert anna.get("/api/containers/gone").status_code == 503
+        assert portal.browser().post("/api/login", json={"name": "anna", "password": "wrong"}).status_code == 401
+        assert anna.get("/no/such.map?canary-7d").status_code == 404
+        with anna.stream("GET", "/api/events") as stream:
+            flow = stream.iter_raw()  # the stream is closed when nobody holds this any more
+            assert next(flow)
+            metrics = httpx2.get(f"{url}/metrics").text
+        for line in (
+            'homeport_portal_requests_total{method="GET",route="/api/containers/{name}",status="503"} 1.0',
+            'homeport_portal_requests_total{method="POST",route="/api/setup",status="200"} 1.0',
+            'homeport_portal_request_seconds_count{route="/api/setup"} 1.0',
+            'homeport_portal_login_failures_total{factor="password"} 1.0',
+            'homeport_portal_streams{kind="events"} 1.0',
+            "homeport_portal_operations_running 0.0",
+        ):
+            assert f"{line}\n" in metrics, line
+        assert "canary" not in metrics
+        ready = httpx2.get(f"{url}/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+        assert set(ready.json()["checks"]) == {"database", "broker"}
+        assert ready.json()["checks"]["broker"]["detail"] == "no broker is configured"
+        assert httpx2.get(f"{url}/livez").status_code == 200
+        assert httpx2.get(f"{url}/api/session").status_code == 404
+        for path in ("/metrics", "/readyz"):
+            assert "homeport_portal_requests" not in anna.get(path).text
+
+
+def test_readiness_fails_with_a_broker_that_is_not_there(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"METRICS_LISTEN": f"127.0.0.1:{port}", "BROKER_SOCKET": str(tmp_path / "nobody.sock")}
+    with Portal(tmp_path, settings):
+        ready = httpx2.get(f"http://127.0.0.1:{port}/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "failing")
+        checks = ready.json()["checks"]
+        assert (checks["database"]["ok"], checks["broker"]["ok"]) == (True, False)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:9126", "203.0.113.9:9126", "nonsense"])
+def test_metrics_are_not_served_to_strangers(tmp_path: Path, listen: str) -> None:
+    portal = Portal(tmp_path, {"METRICS_LISTEN": listen})
+    ended = portal.run("portal", "serve", "--listen", "127.0.0.1:0", check=False)
+    assert ended.returncode == 1
+    assert listen.partition(":")[0] in ended.stderr
+    assert not portal.state_dir.exists()
 
 
 # -- how it stops -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StartContainersData, StartContainersErrors, StartContainersResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StopContainersData, StopContainersErrors, StopContainersResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses } from './types.gen';
+import type { AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -514,6 +514,59 @@ export const streamEvents = <ThrowOnError extends boolean = true>(options?: Opti
 });
 
 /**
+ * Plan Containers
+ *
+ * What has to change for these containers to run, or to be stopped, and what suffers then. Changes nothing.
+ */
+export const planContainers = <ThrowOnError extends boolean = true>(options: Options<PlanContainersData, ThrowOnError>): RequestResult<PlanContainersResponses, PlanContainersErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanContainersResponses, PlanContainersErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/containers/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Container Plan
+ *
+ * A plan as it was made; what suffers is said as of now.
+ */
+export const readContainerPlan = <ThrowOnError extends boolean = true>(options: Options<ReadContainerPlanData, ThrowOnError>): RequestResult<ReadContainerPlanResponses, ReadContainerPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadContainerPlanResponses, ReadContainerPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/containers/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Container Plan
+ *
+ * Do what was planned, as one operation whose result has an entry for each container. A stale plan is 409, with the
+ * new one. Each protected container that goes down needs its name typed, a reason and a fresh factor.
+ */
+export const applyContainerPlan = <ThrowOnError extends boolean = true>(options: Options<ApplyContainerPlanData, ThrowOnError>): RequestResult<ApplyContainerPlanResponses, ApplyContainerPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyContainerPlanResponses, ApplyContainerPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/containers/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo Container Plan
+ *
+ * The way back from a plan that was applied, as a plan to be looked at and applied. Changes nothing.
+ */
+export const undoContainerPlan = <ThrowOnError extends boolean = true>(options: Options<UndoContainerPlanData, ThrowOnError>): RequestResult<UndoContainerPlanResponses, UndoContainerPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<UndoContainerPlanResponses, UndoContainerPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/containers/plans/{plan_id}/undo',
+    ...options
+});
+
+/**
  * List Containers
  *
  * Every container of the known stacks, and since when the engine is there. Answers also while it is silent.
@@ -588,36 +641,6 @@ export const readDiskUsage = <ThrowOnError extends boolean = true>(options?: Opt
     responseStyle: 'data',
     url: '/api/containers/disk-usage',
     ...options
-});
-
-/**
- * Start Containers
- *
- * Start several; each has its own operation, or the problem why it has none.
- */
-export const startContainers = <ThrowOnError extends boolean = true>(options: Options<StartContainersData, ThrowOnError>): RequestResult<StartContainersResponses, StartContainersErrors, ThrowOnError, 'data'> => (options.client ?? client).post<StartContainersResponses, StartContainersErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    url: '/api/containers/start',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
- * Stop Containers
- *
- * Stop several. A protected one is refused here: it is confirmed for itself.
- */
-export const stopContainers = <ThrowOnError extends boolean = true>(options: Options<StopContainersData, ThrowOnError>): RequestResult<StopContainersResponses, StopContainersErrors, ThrowOnError, 'data'> => (options.client ?? client).post<StopContainersResponses, StopContainersErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    url: '/api/containers/stop',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
 });
 
 /**
@@ -761,6 +784,17 @@ export const restartContainer = <ThrowOnError extends boolean = true>(options: O
 export const readDashboard = <ThrowOnError extends boolean = true>(options?: Options<ReadDashboardData, ThrowOnError>): RequestResult<ReadDashboardResponses, ReadDashboardErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadDashboardResponses, ReadDashboardErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
     url: '/api/dashboard',
+    ...options
+});
+
+/**
+ * Read Uses
+ *
+ * What suffers if this were gone, as every room knows it: such as `container` `mail-dovecot`.
+ */
+export const readUses = <ThrowOnError extends boolean = true>(options: Options<ReadUsesData, ThrowOnError>): RequestResult<ReadUsesResponses, ReadUsesErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadUsesResponses, ReadUsesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/used-by/{kind}/{name}',
     ...options
 });
 

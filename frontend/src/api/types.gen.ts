@@ -92,6 +92,28 @@ export type ActView = {
 };
 
 /**
+ * ApplyPlan
+ *
+ * typed_names and reason: of the protected containers among those that go down.
+ */
+export type ApplyPlan = {
+    /**
+     * Typed Names
+     */
+    typed_names?: Array<string>;
+    /**
+     * Reason
+     */
+    reason?: string | null;
+    /**
+     * Grace S
+     *
+     * Between SIGTERM and SIGKILL
+     */
+    grace_s?: number;
+};
+
+/**
  * AuditActor
  */
 export type AuditActor = {
@@ -352,10 +374,6 @@ export type ContainerDetail = {
      */
     role: 'tunnel' | 'database' | 'mailboxes' | 'portal' | null;
     /**
-     * Goes Dark
-     */
-    goes_dark: Array<string>;
-    /**
      * Trouble
      */
     trouble: Array<'crash-loop' | 'oom' | 'unhealthy'>;
@@ -440,9 +458,58 @@ export type ContainerList = {
 };
 
 /**
+ * ContainerPlan
+ *
+ * unchanged: asked for, and so already. undoes: the plan that this one takes back. operation_id: what applied it.
+ * silent_rooms: rooms that could not say in time what hangs on these containers.
+ */
+export type ContainerPlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Changes
+     */
+    changes: Array<PlannedChange>;
+    /**
+     * Unchanged
+     */
+    unchanged: Array<string>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
  * ContainerView
  *
- * One container in a list. goes_dark: codes of what stops while it is down; empty unless it is protected.
+ * One container in a list. What stops while it is down: GET /api/used-by/container/{name}.
  */
 export type ContainerView = {
     /**
@@ -529,10 +596,6 @@ export type ContainerView = {
      * Role
      */
     role: 'tunnel' | 'database' | 'mailboxes' | 'portal' | null;
-    /**
-     * Goes Dark
-     */
-    goes_dark: Array<string>;
     /**
      * Trouble
      */
@@ -983,6 +1046,22 @@ export type NewPasskeyForm = {
 };
 
 /**
+ * NewPlan
+ *
+ * Which containers are to be how.
+ */
+export type NewPlan = {
+    /**
+     * Names
+     */
+    names: Array<string>;
+    /**
+     * Want
+     */
+    want: 'running' | 'stopped';
+};
+
+/**
  * NewToken
  *
  * The secret is shown once: only its digest is kept.
@@ -1237,7 +1316,7 @@ export type OperationView = {
     /**
      * Result
      *
-     * What the work returned
+     * What the work returned; of a failed one, what its problem says beside its text
      */
     result: unknown;
     error: OperationError | null;
@@ -1330,6 +1409,34 @@ export type PasswordForm = {
      * New
      */
     new: string;
+};
+
+/**
+ * PlannedChange
+ *
+ * One container that has to change. before: null when it is gone. used_by: what suffers when it goes down.
+ */
+export type PlannedChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Before
+     */
+    before: 'running' | 'stopped' | null;
+    /**
+     * After
+     */
+    after: 'running' | 'stopped';
+    /**
+     * Is Protected
+     */
+    is_protected: boolean;
+    /**
+     * Used By
+     */
+    used_by: Array<UseView>;
 };
 
 /**
@@ -1814,6 +1921,46 @@ export type Usage = {
 };
 
 /**
+ * UseView
+ *
+ * Something that depends on something. why: depends-on, publishes, goes-dark ...
+ */
+export type UseView = {
+    /**
+     * Room
+     */
+    room: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Why
+     */
+    why: string;
+};
+
+/**
+ * UsedByView
+ *
+ * The gravest first, room by room. silent_rooms: could not say in time; what hangs on it there is unknown.
+ */
+export type UsedByView = {
+    /**
+     * Uses
+     */
+    uses: Array<UseView>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+};
+
+/**
  * UserChangeForm
  *
  * Only what is given is changed.
@@ -2199,6 +2346,14 @@ export type LoginWithPasskeyResponse = LoginWithPasskeyResponses[keyof LoginWith
 
 export type LogoutData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/logout';
@@ -2224,6 +2379,14 @@ export type LogoutResponse = LogoutResponses[keyof LogoutResponses];
 
 export type AskForOwnPasskeyData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/step-up/passkey/options';
@@ -2249,6 +2412,14 @@ export type AskForOwnPasskeyResponse = AskForOwnPasskeyResponses[keyof AskForOwn
 
 export type StepUpData = {
     body: StepUpFormWritable;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/step-up';
@@ -2301,6 +2472,14 @@ export type ReadAccountResponse = ReadAccountResponses[keyof ReadAccountResponse
 
 export type ChangePasswordData = {
     body: PasswordForm;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/password';
@@ -2326,6 +2505,14 @@ export type ChangePasswordResponse = ChangePasswordResponses[keyof ChangePasswor
 
 export type RemoveTotpData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/totp';
@@ -2351,6 +2538,14 @@ export type RemoveTotpResponse = RemoveTotpResponses[keyof RemoveTotpResponses];
 
 export type BeginTotpData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/totp';
@@ -2376,6 +2571,14 @@ export type BeginTotpResponse = BeginTotpResponses[keyof BeginTotpResponses];
 
 export type ConfirmTotpData = {
     body: TotpForm;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/totp/confirm';
@@ -2401,6 +2604,14 @@ export type ConfirmTotpResponse = ConfirmTotpResponses[keyof ConfirmTotpResponse
 
 export type AskForNewPasskeyData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/passkeys/options';
@@ -2426,6 +2637,14 @@ export type AskForNewPasskeyResponse = AskForNewPasskeyResponses[keyof AskForNew
 
 export type AddPasskeyData = {
     body: NewPasskeyForm;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/passkeys';
@@ -2451,6 +2670,14 @@ export type AddPasskeyResponse = AddPasskeyResponses[keyof AddPasskeyResponses];
 
 export type RemovePasskeyData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * Passkey Id
@@ -2481,6 +2708,14 @@ export type RemovePasskeyResponse = RemovePasskeyResponses[keyof RemovePasskeyRe
 
 export type RenewRecoveryCodesData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/recovery-codes';
@@ -2506,6 +2741,14 @@ export type RenewRecoveryCodesResponse = RenewRecoveryCodesResponses[keyof Renew
 
 export type EndOtherSessionsData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/account/sessions';
@@ -2531,6 +2774,14 @@ export type EndOtherSessionsResponse = EndOtherSessionsResponses[keyof EndOtherS
 
 export type EndSessionData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * Session Id
@@ -2586,6 +2837,14 @@ export type ListUsersResponse = ListUsersResponses[keyof ListUsersResponses];
 
 export type CreateUserData = {
     body: NewUserForm;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/users';
@@ -2611,6 +2870,14 @@ export type CreateUserResponse = CreateUserResponses[keyof CreateUserResponses];
 
 export type DeleteUserData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * User Id
@@ -2648,6 +2915,14 @@ export type DeleteUserResponse = DeleteUserResponses[keyof DeleteUserResponses];
 
 export type ChangeUserData = {
     body: UserChangeForm;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * User Id
@@ -2678,6 +2953,14 @@ export type ChangeUserResponse = ChangeUserResponses[keyof ChangeUserResponses];
 
 export type ResetUserData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * User Id
@@ -2708,6 +2991,14 @@ export type ResetUserResponse = ResetUserResponses[keyof ResetUserResponses];
 
 export type EndUserSessionsData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * User Id
@@ -2763,6 +3054,14 @@ export type ListTokensResponse = ListTokensResponses[keyof ListTokensResponses];
 
 export type CreateTokenData = {
     body: NewTokenForm;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path?: never;
     query?: never;
     url: '/api/tokens';
@@ -2788,6 +3087,14 @@ export type CreateTokenResponse = CreateTokenResponses[keyof CreateTokenResponse
 
 export type DeleteTokenData = {
     body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
     path: {
         /**
          * Token Id
@@ -3154,6 +3461,145 @@ export type StreamEventsResponses = {
     200: unknown;
 };
 
+export type PlanContainersData = {
+    body: NewPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/containers/plans';
+};
+
+export type PlanContainersErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanContainersError = PlanContainersErrors[keyof PlanContainersErrors];
+
+export type PlanContainersResponses = {
+    /**
+     * Successful Response
+     */
+    201: ContainerPlan;
+};
+
+export type PlanContainersResponse = PlanContainersResponses[keyof PlanContainersResponses];
+
+export type ReadContainerPlanData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/containers/plans/{plan_id}';
+};
+
+export type ReadContainerPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadContainerPlanError = ReadContainerPlanErrors[keyof ReadContainerPlanErrors];
+
+export type ReadContainerPlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: ContainerPlan;
+};
+
+export type ReadContainerPlanResponse = ReadContainerPlanResponses[keyof ReadContainerPlanResponses];
+
+export type ApplyContainerPlanData = {
+    body: ApplyPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/containers/plans/{plan_id}/apply';
+};
+
+export type ApplyContainerPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplyContainerPlanError = ApplyContainerPlanErrors[keyof ApplyContainerPlanErrors];
+
+export type ApplyContainerPlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplyContainerPlanResponse = ApplyContainerPlanResponses[keyof ApplyContainerPlanResponses];
+
+export type UndoContainerPlanData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/containers/plans/{plan_id}/undo';
+};
+
+export type UndoContainerPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UndoContainerPlanError = UndoContainerPlanErrors[keyof UndoContainerPlanErrors];
+
+export type UndoContainerPlanResponses = {
+    /**
+     * Successful Response
+     */
+    201: ContainerPlan;
+};
+
+export type UndoContainerPlanResponse = UndoContainerPlanResponses[keyof UndoContainerPlanResponses];
+
 export type ListContainersData = {
     body?: never;
     path?: never;
@@ -3343,72 +3789,6 @@ export type ReadDiskUsageResponses = {
 };
 
 export type ReadDiskUsageResponse = ReadDiskUsageResponses[keyof ReadDiskUsageResponses];
-
-export type StartContainersData = {
-    body: BulkAct;
-    headers?: {
-        /**
-         * Idempotency-Key
-         *
-         * Makes a repetition of this request return its answer
-         */
-        'idempotency-key'?: string | null;
-    };
-    path?: never;
-    query?: never;
-    url: '/api/containers/start';
-};
-
-export type StartContainersErrors = {
-    /**
-     * A problem
-     */
-    default: Problem;
-};
-
-export type StartContainersError = StartContainersErrors[keyof StartContainersErrors];
-
-export type StartContainersResponses = {
-    /**
-     * Successful Response
-     */
-    202: BulkResults;
-};
-
-export type StartContainersResponse = StartContainersResponses[keyof StartContainersResponses];
-
-export type StopContainersData = {
-    body: BulkAct;
-    headers?: {
-        /**
-         * Idempotency-Key
-         *
-         * Makes a repetition of this request return its answer
-         */
-        'idempotency-key'?: string | null;
-    };
-    path?: never;
-    query?: never;
-    url: '/api/containers/stop';
-};
-
-export type StopContainersErrors = {
-    /**
-     * A problem
-     */
-    default: Problem;
-};
-
-export type StopContainersError = StopContainersErrors[keyof StopContainersErrors];
-
-export type StopContainersResponses = {
-    /**
-     * Successful Response
-     */
-    202: BulkResults;
-};
-
-export type StopContainersResponse = StopContainersResponses[keyof StopContainersResponses];
 
 export type RestartContainersData = {
     body: BulkAct;
@@ -3826,6 +4206,40 @@ export type ReadDashboardResponses = {
 };
 
 export type ReadDashboardResponse = ReadDashboardResponses[keyof ReadDashboardResponses];
+
+export type ReadUsesData = {
+    body?: never;
+    path: {
+        /**
+         * Kind
+         */
+        kind: string;
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/used-by/{kind}/{name}';
+};
+
+export type ReadUsesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadUsesError = ReadUsesErrors[keyof ReadUsesErrors];
+
+export type ReadUsesResponses = {
+    /**
+     * Successful Response
+     */
+    200: UsedByView;
+};
+
+export type ReadUsesResponse = ReadUsesResponses[keyof ReadUsesResponses];
 
 export type ReadSettingsData = {
     body?: never;

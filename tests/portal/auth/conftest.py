@@ -14,13 +14,14 @@ from sqlalchemy import text
 
 from kit import problem
 from portal.actor import Actor
-from portal.auth.dependencies import allowed, is_still_allowed, require_step_up
+from portal.auth.dependencies import GuardedRoute, allowed, is_still_allowed, require_step_up
 from portal.auth.passwords import Passwords
 from portal.auth.routes import router
 from portal.auth.sealing import Seal
 from portal.auth.service import Auth
 from portal.auth.site import Site
 from portal.db import Database
+from portal.idempotency import Idempotency
 from tests.clock import FakeClock
 from tests.portal.auth.browser import ORIGIN, PASSWORD, Browser, done
 
@@ -41,7 +42,8 @@ def make_app(database: Database, clock: FakeClock, tmp_path: Path) -> Callable[.
         app.include_router(_room(app))
         site, seal = Site.from_public_url(public_url), Seal.at(tmp_path / "secret.key")
         auth = Auth(db, site=site, seal=seal, clock=clock, passwords=Passwords(CHEAP))
-        app.state.portal = SimpleNamespace(auth=auth, db=db)
+        idempotency = Idempotency(db, clock, seal.key_for("idempotency"))
+        app.state.portal = SimpleNamespace(auth=auth, db=db, idempotency=idempotency)
         return app
 
     return make
@@ -49,7 +51,7 @@ def make_app(database: Database, clock: FakeClock, tmp_path: Path) -> Callable[.
 
 def _room(app: FastAPI) -> APIRouter:
     """Routes as a room has them."""
-    room = APIRouter(prefix="/api/containers")
+    room = APIRouter(prefix="/api/containers", route_class=GuardedRoute)
 
     @room.get("")
     async def list_containers(actor: Annotated[Actor, allowed("containers:list")]) -> dict[str, str]:

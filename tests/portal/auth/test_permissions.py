@@ -10,10 +10,11 @@ from fastapi import APIRouter, FastAPI, WebSocket
 
 from portal.actor import Actor
 from portal.auth import commands
-from portal.auth.dependencies import allowed, anyone
+from portal.auth.dependencies import GuardedRoute, allowed, anyone
 from portal.auth.logins import Visitor
 from portal.auth.permissions import PUBLIC_ROUTES, UnguardedRoute, check_routes, routes_of
 from portal.auth.policy import POLICY
+from portal.idempotency import OnceDep
 
 Listing = Annotated[Actor, allowed("containers:list")]
 
@@ -23,7 +24,7 @@ def _app() -> FastAPI:
 
 
 def test_route_that_names_an_act_is_guarded_however_deep_it_stands() -> None:
-    app, outer, inner = _app(), APIRouter(prefix="/api"), APIRouter(prefix="/containers")
+    app, outer, inner = _app(), APIRouter(prefix="/api"), APIRouter(prefix="/containers", route_class=GuardedRoute)
 
     @inner.get("/{name}")
     async def read(name: str, actor: Listing) -> None: ...
@@ -46,6 +47,36 @@ def test_route_without_a_permission_keeps_the_application_from_being_built() -> 
     app.include_router(room)
     with pytest.raises(UnguardedRoute, match=r"POST /api/containers/\{name\}/restart names no permission"):
         check_routes(app)
+
+
+def test_route_that_would_read_its_body_first_is_refused() -> None:
+    app = _app()
+
+    @app.get("/api/containers")
+    async def list_them(actor: Listing) -> None: ...
+
+    @app.post("/api/login")
+    async def login(visitor: Annotated[Visitor, anyone()]) -> None: ...
+
+    with pytest.raises(UnguardedRoute) as refused:
+        check_routes(app)
+    for route in ("GET /api/containers", "POST /api/login"):
+        assert f"{route} would read its body" in str(refused.value)
+
+
+def test_changing_route_that_could_be_repeated_is_refused() -> None:
+    app, room = _app(), APIRouter(prefix="/api/containers", route_class=GuardedRoute)
+
+    @room.post("/{name}/restart")
+    async def restart(name: str, actor: Annotated[Actor, allowed("containers:restart")]) -> None: ...
+
+    @room.post("/{name}/stop")
+    async def stop(name: str, actor: Annotated[Actor, allowed("containers:stop")], once: OnceDep) -> None: ...
+
+    app.include_router(room)
+    with pytest.raises(UnguardedRoute) as refused:
+        check_routes(app)
+    assert str(refused.value) == "POST /api/containers/{name}/restart changes something and takes no Idempotency-Key"
 
 
 def test_method_beside_a_guarded_one_is_not_guarded_by_it() -> None:

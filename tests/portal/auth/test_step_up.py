@@ -16,7 +16,7 @@ NEW_USER = {"name": "kenta", "role": "viewer"}
 
 # security.md 3.3, for the rooms that exist: users, tokens, MFA; and stopping protected containers
 ALWAYS = {"account:change", "users:create", "users:change", "users:delete", "tokens:create", "tokens:delete"}
-PROTECTED = {"containers:stop", "containers:restart"}
+PROTECTED = {"containers:stop", "containers:restart", "containers:apply"}
 
 ASKING = [
     ("POST", "/api/users", "users:create"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -14,10 +15,12 @@ from portal.auth.invitations import INVITATION
 from portal.auth.models import TokenRow
 from portal.auth.service import Auth
 from portal.db import Database
+from portal.idempotency.models import IdempotencyKeyRow
 from tests.clock import FakeClock
 from tests.portal.auth.browser import PASSWORD, Browser, done, problem
 
 DAY = 86_400.0
+KEY = {"Idempotency-Key": "k1"}
 
 
 async def id_of(admin: Browser, name: str) -> str:
@@ -314,3 +317,40 @@ class TestAudit:
         clock.advance(60)
         await other.post("/api/containers/blog-nginx/restart")
         assert len(audit()) == before + 2
+
+
+class TestIdempotencyKey:
+    """The routes of auth take the header too, and keep no secret for it."""
+
+    async def test_user_is_made_once_and_the_invitation_shown_once(self, admin: Browser) -> None:
+        form = {"name": "kenta", "role": "viewer"}
+        done(await admin.post("/api/users", form, headers=KEY), 201)
+        problem(await admin.post("/api/users", form, headers=KEY), 409, "idempotent-answer-gone")
+        other = form | {"name": "rin"}
+        problem(await admin.post("/api/users", other, headers=KEY), 422, "idempotency-key-reused")
+        assert {user["name"] for user in done(await admin.get("/api/users"))["users"]} == {"mika", "kenta"}
+
+    async def test_change_is_answered_again_and_not_made_again(self, admin: Browser) -> None:
+        await admin.invite("kenta", "viewer")
+        path = f"/api/users/{await id_of(admin, 'kenta')}"
+        changed = done(await admin.request("PATCH", path, {"role": "operator"}, headers=KEY))
+        done(await admin.request("PATCH", path, {"role": "viewer"}))
+        assert done(await admin.request("PATCH", path, {"role": "operator"}, headers=KEY)) == changed
+        now = {user["name"]: user["role"] for user in done(await admin.get("/api/users"))["users"]}
+        assert now["kenta"] == "viewer"
+
+    async def test_what_answers_nothing_answers_nothing_again(self, admin: Browser) -> None:
+        await admin.invite("kenta", "viewer")
+        path = f"/api/users/{await id_of(admin, 'kenta')}?typed_name=kenta"
+        for _ in range(2):
+            done(await admin.request("DELETE", path, headers=KEY), 204)
+        problem(await admin.request("DELETE", path), 404, "no-such-user")
+
+    async def test_password_leaves_nothing_that_could_be_tried_out(self, admin: Browser, database: Database) -> None:
+        form = {"current": PASSWORD, "new": "fünf große Igel im Gras"}
+        done(await admin.post("/api/account/password", form, headers=KEY), 204)
+        (row,) = database.read_sync(lambda session: session.query(IdempotencyKeyRow).all())
+        body = json.dumps(form).encode()
+        guessed = b"POST\0/api/account/password\0\0" + body
+        assert row.request not in {hashlib.sha256(text).hexdigest() for text in (guessed, body)}
+        assert "Igel" not in f"{row.digest}{row.request}{row.answer}"

@@ -22,13 +22,14 @@ from kit.clock import SystemClock, now_utc
 from portal.actor import Role
 from portal.app import Adapters, create_app
 from portal.auth.models import UserRow
-from portal.auth.permissions import PUBLIC_ROUTES, GuardedRoute, routes_of
+from portal.auth.permissions import PUBLIC_ROUTES, RouteMethod, routes_of
 from portal.auth.policy import POLICY
 from portal.auth.service import Auth
 from portal.broker.client import Broker
 from portal.settings import PortalSettings
 from tests.portal.auth.browser import ORIGIN, OWN_PAGE
 
+GARBAGE = [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b'{"a":' * 10_000, b"null", b"NaN", b"x" * 500_000]
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND")
 
 
@@ -48,18 +49,20 @@ class Walk:
     auth: Auth
 
     @property
-    def routes(self) -> list[GuardedRoute]:
+    def routes(self) -> list[RouteMethod]:
         return list(routes_of(self.app))
 
-    async def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None) -> Answer:
+    async def ask(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}"
+    ) -> Answer:
         """Send a request; hear how the answer begins, and end it there: some answers are streams."""
         given = OWN_PAGE | {"Host": "portal.home.example"} | (headers or {})
         sent: asyncio.Queue[Message] = asyncio.Queue()
-        body: list[Message] = [{"type": "http.request", "body": b"{}", "more_body": False}]
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
-            if body:
-                return body.pop()
+            if messages:
+                return messages.pop()
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -133,6 +136,32 @@ async def test_nobody_gets_anything_without_a_login_except_what_is_public(walk: 
                 assert answer == Answer(401, "login-required"), (method, path)
             elif path.startswith("/api"):
                 assert answer.status in (401, 404, 405), (method, path)
+
+
+@pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", ""])
+async def test_what_a_stranger_sends_is_not_even_read(walk: Walk, body: bytes, media_type: str) -> None:
+    for route in walk.routes:
+        if route.act is not None:
+            answer = await walk.ask(route.method, at(route.path), headers={"Content-Type": media_type}, body=body)
+            assert answer == Answer(401, "login-required"), str(route)
+
+
+async def test_what_somebody_sends_who_may_not_is_not_even_read(walk: Walk) -> None:
+    for role in Role:
+        cookie = await walk.session(role)
+        for route in walk.routes:
+            if route.act is not None and not role.includes(POLICY[route.act].role):
+                answer = await walk.ask(route.method, at(route.path), headers=cookie, body=b"{")
+                assert answer == Answer(403, "not-permitted"), (role, str(route))
+
+
+async def test_login_that_another_site_sends_is_not_even_read(walk: Walk) -> None:
+    for route in walk.routes:
+        if route.act is None and route.method == "POST":
+            elsewhere = {"Origin": "https://evil.example"}
+            answer = await walk.ask(route.method, at(route.path), headers=elsewhere, body=b"{")
+            assert answer == Answer(403, "cross-site-request"), str(route)
 
 
 async def test_each_role_may_do_what_the_policy_table_says_and_nothing_else(walk: Walk) -> None:

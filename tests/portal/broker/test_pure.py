@@ -106,7 +106,7 @@ def test_time_that_is_no_number_is_malformed(text: str) -> None:
     [
         ("mail-dovecot", None, "mailboxes"),
         ("blog-cloudflared", None, "tunnel"),
-        ("mail-mariadb", None, "database"),
+        ("mail-db", None, "database"),
         ("portal", None, "portal"),
         ("mail-nginx", None, None),
         ("mail-nginx", "database", "database"),
@@ -129,6 +129,21 @@ def test_protection_comes_from_the_table_and_no_label_takes_it_away(
 
 def _argv(command: str, *arguments: str, **options: str) -> list[str]:
     return wp.argv("/srv/sites/a", "https://a.test", command.split(), arguments, options, timeout_s=60)
+
+
+@pytest.mark.parametrize(
+    ("label", "services"),
+    [
+        (None, ()),
+        ("", ()),
+        ("db:service_healthy:false,cache:service_started:true", ("cache", "db")),
+        ("db", ("db",)),
+        (" db :x, ,:y,db:z", ("db",)),
+        (",".join(f"s{number:03}" for number in range(500)), tuple(f"s{number:03}" for number in range(100))),
+    ],
+)
+def test_services_that_are_needed_come_from_the_label_of_compose(label: str | None, services: tuple[str, ...]) -> None:
+    assert reading.depends_on({} if label is None else {reading.DEPENDS_ON: label}) == services
 
 
 def test_wp_command_line_is_put_together_in_one_order() -> None:

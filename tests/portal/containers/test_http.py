@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,15 @@ def test_list_and_page_show_a_container(anna: Browser, docker_engine: DockerEngi
     assert set(listed) == {"n1", "d1"}
     assert (listed["n1"]["state"], listed["n1"]["is_protected"], listed["n1"]["health"]) == ("running", False, None)
     assert "127.0.0.1:18081->80/tcp" in listed["n1"]["ports"]
-    assert (listed["d1"]["is_protected"], listed["d1"]["goes_dark"]) == (True, ["mail-delivery", "mail-reading"])
+    assert (listed["d1"]["is_protected"], listed["d1"]["role"]) == (True, "mailboxes")
+    uses = anna.get("/api/used-by/container/d1").json()["uses"]
+    assert [(each["why"], each["name"]) for each in uses] == [
+        ("goes-dark", "mail-delivery"),
+        ("goes-dark", "mail-reading"),
+    ]
+    assert [each["why"] for each in anna.get("/api/used-by/container/n1").json()["uses"]] == ["publishes"]
+    for kind, name in (("container", "foreign"), ("zone", "home.example")):
+        assert anna.get(f"/api/used-by/{kind}/{name}").json() == {"uses": [], "silent_rooms": []}
     page = anna.get("/api/containers/n1")
     assert "DB_PASSWORD" in page.json()["environment"]
     assert "canary-1f" not in page.text
@@ -148,7 +157,8 @@ def test_protected_container_needs_reason_name_and_fresh_factor(
         return document
 
     refused = stop()
-    assert (refused["type"], refused["goes_dark"]) == ("/problems/reason-required", ["mail-delivery", "mail-reading"])
+    assert refused["type"] == "/problems/reason-required"
+    assert [use["name"] for use in refused["used_by"]] == ["mail-delivery", "mail-reading"]
     assert stop(reason="new certificate")["type"] == "/problems/typed-name-required"
     assert stop(reason="new certificate", typed_name="d2")["type"] == "/problems/typed-name-required"
     with sqlite3.connect(portal.state_dir / "portal.sqlite3") as database:  # her login was a fresh factor, five minutes
@@ -166,6 +176,88 @@ def test_protected_container_needs_reason_name_and_fresh_factor(
         "/problems/container-protected",
         "/problems/no-such-container",
     ]
+
+
+def test_plan_is_made_applied_and_taken_back(portal: Portal, anna: Browser, docker_engine: DockerEngine) -> None:
+    first, second = docker_engine.run(name="n1"), docker_engine.run(name="n2")
+    _until(lambda: len(_listed(anna)) == 2)
+    answer = anna.post("/api/containers/plans", json={"names": ["n1", "n2"], "want": "stopped"})
+    assert answer.status_code == 201, answer.text
+    plan = answer.json()
+    assert [(each["name"], each["before"], each["after"]) for each in plan["changes"]] == [
+        ("n1", "running", "stopped"),
+        ("n2", "running", "stopped"),
+    ]
+    assert anna.get(f"/api/containers/plans/{plan['id']}").json() == plan
+    assert first.state()["Running"], "so far it is a plan"
+
+    answer = anna.post(f"/api/containers/plans/{plan['id']}/apply", json={"grace_s": 0})
+    assert answer.status_code == 202, answer.text
+    operation = _ended(anna, answer.json())
+    assert (operation["state"], operation["inverse"]["plan_id"]) == ("done", plan["id"])
+    assert sorted((each["name"], each["state"]) for each in operation["result"]["results"]) == [
+        ("n1", "done"),
+        ("n2", "done"),
+    ]
+    assert not first.state()["Running"]
+    assert not second.state()["Running"]
+    again = anna.post(f"/api/containers/plans/{plan['id']}/apply", json={})
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/plan-applied")
+
+    back = anna.post(f"/api/containers/plans/{plan['id']}/undo", json={}).json()
+    assert (back["undoes"], [each["after"] for each in back["changes"]]) == (plan["id"], ["running", "running"])
+    _ended(anna, anna.post(f"/api/containers/plans/{back['id']}/apply", json={}).json())
+    assert first.state()["Running"]
+    assert second.state()["Running"]
+
+
+def test_stale_plan_does_nothing_and_is_answered_with_the_new_one(anna: Browser, docker_engine: DockerEngine) -> None:
+    container = docker_engine.run(name="n1")
+    docker_engine.run(name="n2", start=False)
+    _until(lambda: len(_listed(anna)) == 2)
+    plan = anna.post("/api/containers/plans", json={"names": ["n1", "n2"], "want": "running"}).json()
+    assert (plan["unchanged"], [each["name"] for each in plan["changes"]]) == (["n1"], ["n2"])
+    docker_engine.client.api.kill(container.id)
+    container.wait_for(Running=False)
+    stale = anna.post(f"/api/containers/plans/{plan['id']}/apply", json={})
+    assert (stale.status_code, stale.json()["type"]) == (409, "/problems/plan-stale")
+    new = stale.json()["plan"]
+    assert [each["name"] for each in new["changes"]] == ["n1", "n2"]
+    assert anna.get(f"/api/containers/plans/{new['id']}").json() == new
+    assert anna.post(f"/api/containers/plans/{plan['id']}/undo", json={}).json()["type"] == "/problems/plan-not-applied"
+    unknown = anna.post("/api/containers/plans", json={"names": ["n1", "gone"], "want": "running"})
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "/problems/no-such-container")
+    for path in ("0" * 26, "nonsense"):
+        assert anna.post(f"/api/containers/plans/{path}/apply", json={}).status_code in (404, 422)
+
+
+def test_plan_of_protected_containers_keeps_their_rules(
+    portal: Portal, anna: Browser, docker_engine: DockerEngine
+) -> None:
+    container = docker_engine.run(name="d1", service="mail-dovecot")
+    docker_engine.run(name="n1")
+    _until(lambda: len(_listed(anna)) == 2)
+    plan = anna.post("/api/containers/plans", json={"names": ["d1", "n1"], "want": "stopped"}).json()
+    assert [each["is_protected"] for each in plan["changes"]] == [True, False]
+    assert [use["name"] for use in plan["changes"][0]["used_by"]] == ["mail-delivery", "mail-reading"]
+
+    def apply(**wanted: Any) -> Json:
+        path = f"/api/containers/plans/{plan['id']}/apply"
+        document: Json = anna.post(path, json=wanted | {"grace_s": 0}).json()
+        return document
+
+    assert apply()["type"] == "/problems/reason-required"
+    assert apply(reason="new certificate", typed_names=["n1"])["type"] == "/problems/typed-name-required"
+    with sqlite3.connect(portal.state_dir / "portal.sqlite3") as database:
+        database.execute("UPDATE sessions SET factor_at = '2026-01-01 00:00:00.000000'")
+    assert apply(reason="new certificate", typed_names=["d1"])["type"] == "/problems/step-up-required"
+    assert container.state()["Running"]
+    denied = [row["detail"] for row in portal.audit(target=plan["id"], result="denied")]
+    assert denied == ["step-up-required", "typed-name-required", "reason-required"]
+    assert anna.post("/api/step-up", json={"password": PASSWORD}).status_code == 200
+    operation = _ended(anna, apply(reason="new certificate", typed_names=["d1"]))
+    assert (operation["state"], operation["detail"]["reason"]) == ("done", "new certificate")
+    assert not container.state()["Running"]
 
 
 # -- streams ----------------------------------------------------------------------------------------------------------
@@ -234,9 +326,18 @@ def test_open_stream_does_not_hold_a_portal_that_stops(
 ) -> None:
     docker_engine.run("echo hello; sleep 1000", name="n1")
     _until(lambda: _listed(anna))
-    with anna.stream("GET", "/api/containers/n1/logs/follow") as answer:
-        assert next(answer.iter_raw())
+    with ExitStack() as stack:
+        flows = []
+        for path in ("logs/follow", "stats/follow"):
+            answer = stack.enter_context(anna.stream("GET", f"/api/containers/n1/{path}"))
+            flows.append(flow := answer.iter_raw())
+            assert next(flow)
         portal.stop()
+        for flow in flows:
+            list(flow)  # raises when it was cut off instead of ended
+    assert "graceful shutdown exceeded" not in portal.log.read_text(), (
+        "the server had not to wait for its patience's end"
+    )
 
 
 def test_stats_stream_measures_every_second(anna: Browser, docker_engine: DockerEngine) -> None:
@@ -274,6 +375,23 @@ def test_commands_do_what_the_pages_do(portal: Portal, docker_engine: DockerEngi
     assert run("show", "gone", check=False).returncode == 1
     events = json.loads(run("events", "n1", "--json").stdout)["events"]
     assert {"start", "die"} <= {each["action"] for each in events}
+    planned = json.loads(run("plan", "stopped", "n1", "--json").stdout)
+    assert "homeport containers apply" in run("plan", "stopped", "n1", "d1").stdout
+    assert "goes dark mail-delivery" in run("plan", "stopped", "d1").stdout
+    applied = run("apply", planned["id"], "--grace", "0")
+    assert ("n1" in applied.stdout, "done" in applied.stdout) == (True, True)
+    back = json.loads(run("undo", planned["id"], "--json").stdout)
+    assert run("apply", back["id"]).returncode == 0
+    stale = run("undo", planned["id"], check=False)
+    assert (stale.returncode, "Plan is stale" in stale.stderr, "Nothing has to change" in stale.stdout) == (
+        1,
+        True,
+        True,
+    )
+    assert run("plan", "stopped", "n1").stdout.splitlines()[0].split() == ["NAME", "NOW", "THEN", "WHAT", "SUFFERS"]
     assert run("kept-logs").stdout == "Nothing is kept of removed containers.\n"
     assert run("stats", "n1").returncode == 0
+    assert "homeport-test/busybox" in run("images").stdout
+    assert {"images", "build_cache"} <= json.loads(run("disk", "--json").stdout).keys()
+    assert "COULD BE FREED" in run("disk").stdout
     assert os.geteuid() == 0

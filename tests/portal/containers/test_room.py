@@ -21,10 +21,12 @@ from portal.broker.client import Broker
 from portal.broker.failures import BrokerProblem, ContainerProtected, NoSuchContainer
 from portal.broker.schemas import LogLine
 from portal.containers.log_store import Kept
-from portal.containers.schemas import ActOn
+from portal.containers.run_state import RunState
+from portal.containers.schemas import ActOn, ApplyPlan
 from portal.containers.service import Containers, ReasonRequired
 from portal.db import Database
 from portal.operations.hub import Hub
+from portal.operations.plans import Plans, PlanStale
 from portal.operations.records import Filter, Outcome, State
 from portal.operations.runner import Runner
 from portal.probes import Status
@@ -46,6 +48,7 @@ class Room:
     """A room with what app.py wires to it."""
 
     service: Containers
+    run_state: RunState
     runner: Runner
     hub: Hub
     database: Database
@@ -62,6 +65,13 @@ class Room:
 
     def states(self) -> dict[str, str]:
         return {each.name: each.state for each in self.service.picture.containers()}
+
+    async def held(self, name: str) -> str:
+        """The id of the operation that holds a container, once there is one."""
+        while True:
+            if operation_id := (await self.service.running_operations()).get(name):
+                return operation_id
+            await asyncio.sleep(0.02)
 
     async def kept_after_removal(self) -> list[Kept]:
         """The kept logs, once the newest says when its container was removed."""
@@ -94,10 +104,12 @@ async def open_room(database: Database, tmp_path: Path) -> AsyncIterator[Callabl
         hub, clock = Hub(), SystemClock()
         runner = Runner(database, hub, clock)
         service = Containers.of(broker, database, hub, runner, clock, tmp_path)
+        run_state = RunState(service, broker, runner, Plans(database, runner, clock))
         service.begin()
+        run_state.begin()
         await runner.recover()
         await service.picture.ready()
-        room = Room(service, runner, hub, database)
+        room = Room(service, run_state, runner, hub, database)
         opened.append(room)
         return room
 
@@ -339,6 +351,110 @@ async def test_interrupted_act_is_looked_at_afterwards(
     assert found.state is State.INTERRUPTED
     assert found.outcome in (Outcome.DONE, Outcome.NOT_DONE)
     assert "the container is" in found.outcome_detail
+
+
+# -- planned acts -----------------------------------------------------------------------------------------------------
+
+
+def nobody(container: Any) -> None:
+    raise AssertionError(f"{container.name} is not protected")
+
+
+def needs(*services: str) -> dict[str, str]:
+    return {"com.docker.compose.depends_on": ",".join(f"{service}:service_started:false" for service in services)}
+
+
+async def stopping(room: Room, *names: str) -> Any:
+    plan = await room.run_state.plan(ANNA, list(names), "stopped")
+    return plan, await room.done(room.run_state.apply(ANNA, plan.id, ApplyPlan(grace_s=0), nobody))
+
+
+async def test_plan_stops_what_needs_another_before_it_and_starts_it_after(
+    room: Room, docker_engine: DockerEngine
+) -> None:
+    docker_engine.run(name="n1", service="base")
+    docker_engine.run(name="n2", service="middle", labels=needs("base"))
+    docker_engine.run(name="n3", service="top", labels=needs("middle", "elsewhere"))
+    await room.until(lambda: len(room.states()) == 3)
+    assert [use.name for use in await room.service.used_by("container", "n1")] == ["n2", "n3"]
+    plan, operation = await stopping(room, "n2", "n1", "n3")
+    assert operation.state is State.DONE
+    assert [each["name"] for each in operation.result["results"]] == ["n3", "n2", "n1"]
+    back = await room.run_state.undo(ANNA, plan.id)
+    started = await room.done(room.run_state.apply(ANNA, back.id, ApplyPlan(), nobody))
+    assert [each["name"] for each in started.result["results"]] == ["n1", "n2", "n3"]
+    await room.until(lambda: set(room.states().values()) == {"running"})
+    children = await room.runner.find(Filter(act="containers:stop"), limit=10)
+    assert {each.target for each in children} == {"n1", "n2", "n3"}
+
+
+async def test_what_one_container_refuses_keeps_no_other_from_it(room: Room, docker_engine: DockerEngine) -> None:
+    docker_engine.run("trap '' TERM; while :; do sleep 0.02; done", name="slow")
+    docker_engine.run(name="n1")
+    await room.until(lambda: len(room.states()) == 2)
+    plan = await room.run_state.plan(ANNA, ["slow", "n1"], "stopped")
+    held = await room.service.restart(ANNA, "slow", ActOn(grace_s=2), None)
+    operation = await room.done(room.run_state.apply(ANNA, plan.id, ApplyPlan(grace_s=0), nobody))
+    assert (operation.state, operation.error["type"]) == (State.FAILED, "/problems/plan-incomplete")
+    results = {each["name"]: each for each in operation.result["results"]}
+    assert (results["n1"]["state"], results["slow"]["state"]) == ("done", "refused")
+    assert results["slow"]["problem"]["operation"] == held.id
+    await room.runner.wait(held.id)
+    back = await room.run_state.undo(ANNA, plan.id)
+    assert [change.name for change in back.changes] == ["n1"], "what did not come about is not taken back"
+
+
+async def test_planned_container_that_is_gone_is_said_and_not_stopped(room: Room, docker_engine: DockerEngine) -> None:
+    gone = docker_engine.run(name="n1")
+    docker_engine.run(name="n2")
+    await room.until(lambda: len(room.states()) == 2)
+    plan = await room.run_state.plan(ANNA, ["n1", "n2"], "stopped")
+    gone.remove()
+    with pytest.raises(PlanStale) as stale:
+        await room.run_state.apply(ANNA, plan.id, ApplyPlan(), nobody)
+    assert [(change.name, change.before) for change in stale.value.plan.changes] == [("n1", None), ("n2", "running")]
+    operation = await room.done(room.run_state.apply(ANNA, stale.value.plan.id, ApplyPlan(grace_s=0), nobody))
+    results = {each["name"]: each for each in operation.result["results"]}
+    assert (results["n1"]["state"], results["n2"]["state"]) == ("refused", "done")
+    assert results["n1"]["problem"]["type"] == "/problems/no-such-container"
+
+
+async def test_cancelled_plan_begins_nothing_more(room: Room, docker_engine: DockerEngine) -> None:
+    docker_engine.run("trap '' TERM; while :; do sleep 0.02; done", name="slow", service="top", labels=needs("base"))
+    docker_engine.run(name="n1", service="base")
+    await room.until(lambda: len(room.states()) == 2)
+    plan = await room.run_state.plan(ANNA, ["slow", "n1"], "stopped")
+    operation = await room.run_state.apply(ANNA, plan.id, ApplyPlan(grace_s=1), nobody)
+    await room.held("slow")
+    await room.runner.cancel(ANNA, operation.id)
+    assert (await room.runner.wait(operation.id)).state is State.CANCELLED
+    await room.until(lambda: room.states() == {"slow": "exited", "n1": "running"})
+
+
+async def test_plan_that_a_crash_cut_off_is_looked_at(
+    broker: RunningBroker, docker_engine: DockerEngine, open_room: Callable[[Broker], Awaitable[Room]]
+) -> None:
+    docker_engine.run("trap '' TERM; while :; do sleep 0.02; done", name="slow")
+    docker_engine.run(name="n1")
+    first = await open_room(broker.client)
+    plan = await first.run_state.plan(ANNA, ["slow", "n1"], "stopped")
+    operation = await first.run_state.apply(ANNA, plan.id, ApplyPlan(grace_s=2), nobody)
+    await first.until(lambda: first.states()["n1"] == "exited")
+    await first.service.close()
+    await first.runner.close(within_s=0.1)
+    second = await open_room(broker.client)
+    await second.runner.recovered()
+    found = await second.runner.get(operation.id)
+    assert found.state is State.INTERRUPTED
+    assert found.outcome in (Outcome.DONE, Outcome.UNKNOWN)
+    assert "of 2 changes are there" in found.outcome_detail
+
+
+async def test_plan_without_a_broker_says_so(open_room: Callable[[Broker], Awaitable[Room]]) -> None:
+    room = await open_room(Broker(None))
+    with pytest.raises(BrokerProblem, match="no broker is configured"):
+        await room.run_state.plan(ANNA, ["n1"], "stopped")
+    assert await room.service.used_by("container", "n1") == ()
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

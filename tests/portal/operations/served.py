@@ -25,6 +25,7 @@ from portal.auth.service import Auth
 from portal.auth.site import Site
 from portal.client import SOCKET_NAME
 from portal.db import Database
+from portal.idempotency import Idempotency
 from portal.operations.hub import Hub
 from portal.operations.routes import router
 from portal.operations.runner import Runner
@@ -118,7 +119,10 @@ async def serve(
     app.include_router(router)
     site, seal = Site.from_public_url(f"http://localhost:{port}"), Seal.at(state_dir / "secret.key")
     auth = Auth(database, site=site, seal=seal, clock=clock, passwords=Passwords(CHEAP))
-    app.state.portal = SimpleNamespace(auth=auth, db=database, hub=hub, runner=runner, clock=clock)
+    idempotency = Idempotency(database, clock, b"secret")
+    app.state.portal = SimpleNamespace(
+        auth=auth, db=database, hub=hub, runner=runner, clock=clock, idempotency=idempotency
+    )
     listeners: list[tuple[ASGIApp, dict[str, Any]]] = [
         (app, {"port": port}),
         (AdminDoor(app), {"uds": str(state_dir / SOCKET_NAME)}),

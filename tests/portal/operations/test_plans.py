@@ -10,7 +10,16 @@ import pytest
 
 from portal.db import Database
 from portal.operations.hub import Hub
-from portal.operations.plans import Change, PlanApplied, PlanNotApplied, PlanNotFound, Plans, PlanStale
+from portal.operations.plans import (
+    Change,
+    Order,
+    PlanApplied,
+    PlanIncomplete,
+    PlanNotApplied,
+    PlanNotFound,
+    Plans,
+    PlanStale,
+)
 from portal.operations.progress import Progress
 from portal.operations.runner import Operation, Outcome, Runner, State, TargetBusy
 from tests.clock import FakeClock
@@ -30,20 +39,23 @@ class World:
         self.may_put = asyncio.Event()
         self.may_put.set()
         self.fails_at: str | None = None
+        self.error: Exception = OSError("refused")
+        self.orders: list[Order] = []
 
     async def look(self, target: str, names: Sequence[str]) -> Mapping[str, Any]:
         assert target == ZONE
         return {name: self.values[name] for name in names if name in self.values}
 
-    async def put(self, target: str, changes: Sequence[Change], progress: Progress) -> None:
+    async def put(self, order: Order, progress: Progress) -> None:
+        self.orders.append(order)
         await self.may_put.wait()
-        for number, change in enumerate(changes, 1):
+        for number, change in enumerate(order.changes, 1):
             if change.name == self.fails_at:
-                raise OSError("refused")
+                raise self.error
             self.values.pop(change.name, None)
             if change.after is not None:
                 self.values[change.name] = change.after
-            progress.at(number, len(changes))
+            progress.at(number, len(order.changes))
 
 
 @pytest.fixture
@@ -131,6 +143,7 @@ async def test_world_that_changes_between_the_look_and_the_guard_is_left_alone(
     operation = await applied(plans, runner, plan.id)
     assert operation.state is State.FAILED
     assert operation.error["type"] == "/problems/plan-stale"
+    assert operation.result["plan"]["changes"], "the new plan can be found where the old one failed"
     assert world.values["old"] == ["192.0.2.1"]
 
 
@@ -160,6 +173,25 @@ async def test_plan_without_changes_is_applied_and_does_nothing(plans: Plans, ru
     plan = await plans.plan(ANNA, APPLY, ZONE, {"same": "x"})
     assert plan.changes == ()
     assert (await applied(plans, runner, plan.id)).state is State.DONE
+
+
+async def test_what_was_said_when_applying_goes_to_the_subject_and_into_the_record(
+    plans: Plans, runner: Runner, world: World
+) -> None:
+    plan = await plans.plan(ANNA, APPLY, ZONE, WISH)
+    operation = await plans.apply(ANNA, APPLY, plan.id, how={"reason": "new address"})
+    await runner.wait(operation.id)
+    assert world.orders == [Order(ZONE, plan.changes, ANNA, {"reason": "new address"})]
+    assert (operation.detail["reason"], operation.detail["plan_id"]) == ("new address", plan.id)
+
+
+async def test_plan_that_came_about_in_part_keeps_the_results(plans: Plans, runner: Runner, world: World) -> None:
+    plan = await plans.plan(ANNA, APPLY, ZONE, WISH)
+    results = [{"name": "old", "state": "done"}, {"name": "www", "state": "failed"}]
+    world.fails_at, world.error = "www", PlanIncomplete("1 of 2 did not come about", results=results)
+    operation = await applied(plans, runner, plan.id)
+    assert (operation.state, operation.result) == (State.FAILED, {"results": results})
+    assert operation.error["type"] == "/problems/plan-incomplete"
 
 
 async def test_plan_of_another_act_is_not_found(plans: Plans, world: World) -> None:

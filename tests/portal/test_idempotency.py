@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from kit.clock import now_utc
 from kit.problem import Problem
+from portal import idempotency
 from portal.actor import Actor
 from portal.db import Database, DatabaseUnavailable
-from portal.operations import idempotency
-from portal.operations.idempotency import (
+from portal.idempotency import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     IdempotentAnswerGone,

@@ -8,13 +8,19 @@ for KEPT_H hours with the answer, so a repetition gets the first answer. Work th
 (returning commits, raising rolls back), so its key is free again. A claim without an answer is at work, or was cut off
 by the end of the process; nobody can know which act came about, so it is refused, not repeated.
 
-Without the header the work is just done.
+Every changing route that names an act takes the header, or the application is not built (auth/permissions.py). The
+public ones do not: a stranger is nobody that a key could belong to. Their tokens, codes and challenges are used up by
+the first request, and a password that comes again is only another session.
+
+What was asked for is kept as an HMAC under the portal's own key: a body may hold a password, and a bare digest of it
+could be tried out by whoever reads the table. Without the header the work is just done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar, cast
@@ -30,13 +36,15 @@ from kit.logging import get_logger
 from kit.problem import Problem
 from portal.actor import Actor
 from portal.db import Database
-from portal.operations.models import IdempotencyKeyRow
+from portal.idempotency.models import IdempotencyKeyRow
 
 log = get_logger()
 T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
 
 KEPT_H = 24
 CLAIM_ATTEMPTS = 3
+NOTHING = "null"
 
 
 class IdempotencyKeyReused(Problem):
@@ -63,7 +71,7 @@ class Once:
     def __init__(self, database: Database, clock: Clock, key: str | None, request: str) -> None:
         """
         key       as the client sent it, or None
-        request   digest of what was asked for: method, path, query, body
+        request   stands for what was asked for: equal only for equal requests
         """
         self._database = database
         self._clock = clock
@@ -80,17 +88,37 @@ class Once:
         """
         if self._key is None:
             return await work()
-        digest = hashlib.sha256("\0".join((actor.kind, actor.id, self._key)).encode()).hexdigest()
+        digest = self._digest(actor, self._key)
         seen = await self._claim(digest)
         if seen is not None:
-            return self._answer(seen, model)
+            return model.model_validate_json(self._answer(seen))
+        answer = await self._done(digest, work)
+        await self._keep(digest, answer.model_dump_json() if keep_answer else None)
+        return answer
+
+    async def without_answer(self, actor: Actor, work: Callable[[], Awaitable[None]]) -> None:
+        """As above, for work that answers nothing: a repetition does nothing."""
+        if self._key is None:
+            return await work()
+        digest = self._digest(actor, self._key)
+        seen = await self._claim(digest)
+        if seen is not None:
+            self._answer(seen)
+            return None
+        await self._done(digest, work)
+        await self._keep(digest, NOTHING)
+        return None
+
+    @staticmethod
+    def _digest(actor: Actor, key: str) -> str:
+        return hashlib.sha256("\0".join((actor.kind, actor.id, key)).encode()).hexdigest()
+
+    async def _done(self, digest: str, work: Callable[[], Awaitable[R]]) -> R:
         try:
-            answer = await work()
+            return await work()
         except Exception:
             await self._release(digest)
             raise
-        await self._keep(digest, answer.model_dump_json() if keep_answer else None)
-        return answer
 
     async def _claim(self, digest: str) -> IdempotencyKeyRow | None:
         """Take the key. Return None, or what is known of it."""
@@ -111,14 +139,14 @@ class Once:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _answer(self, row: IdempotencyKeyRow, model: type[T]) -> T:
+    def _answer(self, row: IdempotencyKeyRow) -> str:
         if row.request != self._request:
             raise IdempotencyKeyReused
         if not row.is_done:
             raise IdempotencyKeyInUse(headers={"Retry-After": "1"})
         if row.answer is None:
             raise IdempotentAnswerGone
-        return model.model_validate_json(row.answer)
+        return row.answer
 
     async def _release(self, digest: str) -> None:
         await asyncio.shield(
@@ -138,6 +166,20 @@ class Once:
             log.warning("idempotency_answer_not_kept", error=type(error).__name__)
 
 
+class Idempotency:
+    """Where a running portal keeps its keys."""
+
+    def __init__(self, database: Database, clock: Clock, secret: bytes) -> None:
+        """secret   of this portal, the same after a restart"""
+        self._database, self._clock, self._secret = database, clock, secret
+
+    async def once(self, request: Request, key: str | None) -> Once:
+        if key is None:
+            return Once(self._database, self._clock, None, "")
+        asked = f"{request.method}\0{request.url.path}\0{request.url.query}\0".encode() + await request.body()
+        return Once(self._database, self._clock, key, hmac.digest(self._secret, asked, "sha256").hex())
+
+
 async def once(
     request: Request,
     idempotency_key: Annotated[
@@ -145,10 +187,8 @@ async def once(
         Header(pattern=r"^[\x21-\x7e]{1,255}$", description="Makes a repetition of this request return its answer"),
     ] = None,
 ) -> Once:
-    portal = request.app.state.portal
-    digest = hashlib.sha256(f"{request.method}\0{request.url.path}\0{request.url.query}\0".encode())
-    digest.update(await request.body())
-    return Once(portal.db, portal.clock, idempotency_key, digest.hexdigest())
+    idempotency: Idempotency = request.app.state.portal.idempotency
+    return await idempotency.once(request, idempotency_key)
 
 
 OnceDep = Annotated[Once, Depends(once)]
