@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const LANGUAGES = ["ja", "en"] as const;
 const PLURAL = /_(zero|one|two|few|many|other)$/;
-const BY_VALUE = ["act.", "dark.", "factor.", "pages.", "probe.", "problem.", "problemReason.", "reading.", "role.", "roleHint."]; // keyed by what the API says
+const BY_VALUE = ["act.", "dark.", "factor.", "operations.detail.", "pages.", "plan.value.", "probe.", "problem.", "problemReason.", "reading.", "role.", "roleHint.", "uses.why."]; // keyed by what the API says
 
 type Texts = Map<string, string>;
 

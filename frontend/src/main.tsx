@@ -6,7 +6,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 import { makeRouter } from "./app/router";
-import { sessionQuery } from "./features/session/requests";
+import { sessionQuery } from "@/lib/session";
 import { startLanguages } from "./lib/language";
 import { isProblem } from "./lib/problem";
 

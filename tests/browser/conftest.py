@@ -102,7 +102,7 @@ def portal_with_engine(tmp_path: Path, docker_engine: DockerEngine) -> Iterator[
         ready=is_there,
         log=tmp_path / "broker.log",
         env={name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")}
-        | {"HOMEPORT_BROKER_DOCKER_HOST": docker_engine.url},
+        | {"HOMEPORT_BROKER_DOCKER_HOST": docker_engine.url, "HOMEPORT_BROKER_STACKS": "mail,blog,portal"},
     )
     broker.start()
     try:

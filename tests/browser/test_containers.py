@@ -10,6 +10,7 @@ from tests.browser.conftest import Visit, set_up
 from tests.services.docker_engine import DockerEngine
 from tests.services.portal import Portal
 
+OBEDIENT = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 HOSTILE = r"""
 printf '<img src=x onerror=alert(1)> \033[31mred\033[0m \342\200\256gnol\n'
 printf 'bad\000\rend\n' >&2
@@ -20,7 +21,7 @@ sleep 1000
 def test_restart_is_confirmed_and_seen_without_a_reload(
     portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
 ) -> None:
-    container = docker_engine.run("trap 'exit 0' TERM; while true; do sleep 0.1; done", name="blog-nginx", stack="blog")
+    container = docker_engine.run(OBEDIENT, name="blog-nginx", stack="blog")
     page = visit(portal_with_engine)
     set_up(page, portal_with_engine)
     page.goto("/containers")
@@ -41,7 +42,7 @@ def test_restart_is_confirmed_and_seen_without_a_reload(
 def test_protected_container_wants_its_name_and_a_reason(
     portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
 ) -> None:
-    docker_engine.run("trap 'exit 0' TERM; while true; do sleep 0.1; done", name="mail-dovecot", service="mail-dovecot")
+    docker_engine.run(OBEDIENT, name="mail-dovecot", service="mail-dovecot")
     page = visit(portal_with_engine)
     set_up(page, portal_with_engine)
     page.goto("/containers/mail-dovecot")
@@ -61,7 +62,7 @@ def test_several_are_restarted_with_a_result_each(
     portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
 ) -> None:
     for name in ("blog-nginx", "blog-php", "mail-dovecot"):
-        docker_engine.run("trap 'exit 0' TERM; while true; do sleep 0.1; done", name=name, service=name, stack=name[:4])
+        docker_engine.run(OBEDIENT, name=name, service=name, stack=name[:4])
     page = visit(portal_with_engine)
     set_up(page, portal_with_engine)
     page.goto("/containers")
@@ -74,6 +75,153 @@ def test_several_are_restarted_with_a_result_each(
     expect(results.filter(has_text="開始しました")).to_have_count(2)
     expect(results.filter(has_text="mail-dovecot")).to_contain_text("保護対象")
     expect(page.get_by_role("button", name="失敗した分だけ再試行")).to_be_visible()
+
+
+def test_stop_is_planned_seen_to_its_end_and_taken_back_from_the_toast(
+    portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
+) -> None:
+    docker_engine.run(OBEDIENT, name="blog-nginx", stack="blog")
+    page = visit(portal_with_engine)
+    set_up(page, portal_with_engine)
+    page.goto("/containers/blog-nginx?ask=stop")
+    dialog = page.get_by_role("dialog", name="blog-nginx を停止")
+    expect(dialog.get_by_role("list", name="変更内容")).to_contain_text(re.compile("blog-nginx.*稼働.*停止"))
+    expect(dialog).to_contain_text("homeport containers apply ")
+    dialog.get_by_role("button", name="停止").click()
+    expect(page.get_by_text("コンテナの停止(blog-nginx): 完了")).to_have_count(1)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert "ask" not in page.url
+
+    page.get_by_role("status").get_by_role("button", name="元に戻す").click()
+    back = page.get_by_role("dialog", name="元に戻す:コンテナの停止(blog-nginx)")
+    expect(back.get_by_role("list", name="変更内容")).to_contain_text(re.compile("停止.*稼働"))
+    back.get_by_role("button", name="元に戻す").click()
+    expect(page.get_by_text("コンテナの起動(blog-nginx): 完了")).to_be_visible()
+    expect(page.get_by_role("button", name="停止")).to_be_visible()
+
+
+def test_several_are_stopped_with_a_result_each_and_started_again_from_the_operation(
+    portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
+) -> None:
+    for name in ("blog-nginx", "blog-php"):
+        docker_engine.run(OBEDIENT, name=name, service=name, stack="blog")
+    docker_engine.run("exit 3", name="blog-cron", service="blog-cron", stack="blog").wait_for(Status="exited")
+    page = visit(portal_with_engine)
+    set_up(page, portal_with_engine)
+    page.goto("/containers")
+    page.get_by_role("checkbox", name="blog をすべて選択").check()
+    page.get_by_role("button", name="停止", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("list", name="変更内容").locator(":scope > li")).to_have_count(2)
+    expect(dialog).to_contain_text("すでにその状態: blog-cron")
+    dialog.get_by_role("button", name="停止").click()
+    results = dialog.get_by_role("list", name="結果").get_by_role("listitem")
+    expect(results.filter(has_text="完了")).to_have_count(2)
+    dialog.get_by_role("link", name="詳細", exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("コンテナの停止: blog-nginx、blog-php")
+    expect(page.get_by_role("list", name="結果").get_by_role("listitem")).to_have_count(2)
+    page.get_by_role("button", name="元に戻す").first.click()
+    back = page.get_by_role("dialog")
+    back.get_by_role("button", name="元に戻す").click()
+    expect(back.get_by_role("list", name="結果").get_by_role("listitem").filter(has_text="完了")).to_have_count(2)
+    assert docker_engine.client.containers.get("blog-php").status == "running"
+
+
+def test_plan_that_no_longer_fits_is_shown_anew_and_does_nothing(
+    portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
+) -> None:
+    for name in ("blog-nginx", "blog-php"):
+        docker_engine.run(OBEDIENT, name=name, service=name, stack="blog")
+    page = visit(portal_with_engine)
+    set_up(page, portal_with_engine)
+    page.goto("/containers")
+    page.get_by_role("checkbox", name="blog をすべて選択").check()
+    page.get_by_role("button", name="停止", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("list", name="変更内容").locator(":scope > li")).to_have_count(2)
+    docker_engine.client.api.stop("blog-php", timeout=5)  # by somebody else
+    dialog.get_by_role("button", name="停止").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("何も実行していません")
+    expect(dialog.get_by_role("list", name="変更内容").locator(":scope > li")).to_have_count(1)
+    expect(dialog).to_contain_text("すでにその状態: blog-php")
+    assert docker_engine.client.containers.get("blog-nginx").status == "running"
+
+    dialog.get_by_role("button", name="停止").click()
+    expect(page.get_by_text("コンテナの停止(blog-nginx): 完了")).to_be_visible()
+
+
+def test_log_of_a_removed_container_is_found_and_read(
+    portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
+) -> None:
+    page = visit(portal_with_engine)
+    set_up(page, portal_with_engine)
+    page.goto("/containers?tab=removed")
+    expect(page.get_by_text("保存されているログはまだありません。")).to_be_visible()
+    container = docker_engine.run("echo last words; echo '<b>bad</b>' >&2; exit 3", name="blog-cron", stack="blog")
+    container.wait_for(Status="exited")
+    page.goto("/containers")
+    expect(page.get_by_role("row", name="blog-cron")).to_contain_text("終了コード 3")
+    container.remove()
+    page.goto("/containers/blog-cron")
+    expect(page.get_by_text("この名前のコンテナはありません。")).to_be_visible()
+    page.get_by_role("link", name="blog-cron").click()
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("last words")
+    expect(log).to_contain_text("<b>bad</b>")
+    expect(page.get_by_role("button", name="一時停止")).to_have_count(0)
+
+    page.keyboard.press("Control+k")
+    page.get_by_role("dialog").get_by_role("combobox").fill("削除済み blog-cron")
+    page.keyboard.press("Enter")
+    expect(log).to_contain_text("last words")
+    page.goto("/containers/removed/" + "0" * 64)
+    expect(page.get_by_text("このコンテナのログは保存されていません。")).to_be_visible()
+
+
+def test_images_and_disk_use_are_shown_with_who_uses_them(
+    portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
+) -> None:
+    docker_engine.run("sleep 1000", name="blog-nginx", stack="blog")
+    page = visit(portal_with_engine)
+    set_up(page, portal_with_engine)
+    page.goto("/containers?tab=images")
+    image = page.get_by_role("row", name="homeport-test/busybox:1")
+    expect(image.get_by_role("link", name="blog-nginx")).to_be_visible()
+    expect(page.get_by_role("row", name="ビルドキャッシュ")).to_be_visible()
+
+
+def test_keyboard_alone_plans_a_stop_and_takes_it_back(
+    portal_with_engine: Portal, docker_engine: DockerEngine, visit: Visit
+) -> None:
+    docker_engine.run(OBEDIENT, name="blog-nginx", stack="blog")
+    page = visit(portal_with_engine)
+    set_up(page, portal_with_engine)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox")).to_be_focused()
+    page.keyboard.type("停止 blog-nginx")
+    expect(page.get_by_role("option").first).to_contain_text("blog-nginx")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("list", name="変更内容")).to_be_visible()
+    expect(dialog.get_by_role("button", name="キャンセル")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(dialog.get_by_role("button", name="停止")).to_be_focused()
+    page.keyboard.press("Enter")
+    undo = page.get_by_role("status").get_by_role("button", name="元に戻す")
+    expect(undo).to_be_visible()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if undo.evaluate("element => element === document.activeElement"):
+            break
+    expect(undo).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("list", name="変更内容")).to_be_visible()
+    expect(dialog.get_by_role("button", name="キャンセル")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("コンテナの起動(blog-nginx): 完了")).to_be_visible()
 
 
 def test_log_follows_pauses_and_is_searched(

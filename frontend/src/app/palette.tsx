@@ -9,10 +9,11 @@ import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type R
 import { useTranslation } from "react-i18next";
 
 import { Dialog } from "@/components/dialog";
-import { containersQuery } from "@/features/containers/requests";
+import { containersQuery, keptLogsQuery } from "@/features/containers/requests";
 import { DENSITIES, setDensity, setTheme, THEMES } from "@/lib/appearance";
 import { searchable } from "@/lib/format";
 import { LANGUAGE_NAMES, LANGUAGES, setLanguage } from "@/lib/language";
+import { usePermission } from "@/lib/permission";
 
 import { PAGES } from "./pages";
 
@@ -24,6 +25,7 @@ interface Command {
 }
 
 const MAX_SHOWN = 60;
+const UP = new Set(["running", "restarting", "paused"]);
 
 export default function Palette({ onClose, onHelp, onLogout }: { onClose: () => void; onHelp: () => void; onLogout: () => Promise<void> }): ReactNode {
   const { t } = useTranslation();
@@ -106,6 +108,9 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
   const { t } = useTranslation();
   const navigate = useNavigate();
   const { data } = useQuery({ ...containersQuery, staleTime: 30_000 });
+  const { data: kept } = useQuery({ ...keptLogsQuery, staleTime: 30_000 });
+  const { isPermitted: mayApply } = usePermission("containers:apply");
+  const { isPermitted: mayRestart } = usePermission("containers:restart");
   return useMemo(
     () => [
       ...PAGES.map(({ path, key }) => ({ id: path, group: t("palette.page"), text: t(`pages.${key}`), run: () => void navigate({ to: path }) })),
@@ -121,6 +126,26 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
         text: name,
         run: () => void navigate({ to: "/containers/$name", params: { name }, search: { tab: "logs" } }),
       })),
+      ...(data?.engine.state === "connected" ? data.containers : []).flatMap(({ id, name, state }) =>
+        actsOf(UP.has(state), mayApply, mayRestart).map((ask) => ({
+          id: `${ask}-${id}`,
+          group: t(`containers.${ask}.verb`),
+          text: name,
+          run: () => void navigate({ to: "/containers/$name", params: { name }, search: { ask } }),
+        })),
+      ),
+      ...(["removed", "images"] as const).map((tab) => ({
+        id: `containers-${tab}`,
+        group: t("pages.containers"),
+        text: t(`containers.lists.${tab}`),
+        run: () => void navigate({ to: "/containers", search: { tab } }),
+      })),
+      ...(kept?.logs ?? []).map(({ id, name, stack }) => ({
+        id: `kept-${id}`,
+        group: t("palette.kept"),
+        text: `${name} (${stack})`,
+        run: () => void navigate({ to: "/containers/removed/$id", params: { id } }),
+      })),
       ...THEMES.map((theme) => ({ id: `theme-${theme}`, group: t("preferences.theme"), text: t(`preferences.${theme}`), run: () => setTheme(theme) })),
       ...DENSITIES.map((density) => ({ id: `density-${density}`, group: t("preferences.density"), text: t(`preferences.${density}`), run: () => setDensity(density) })),
       ...LANGUAGES.map((language) => ({
@@ -132,6 +157,12 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
       { id: "help", group: t("palette.help"), text: t("shortcuts.title"), run: onHelp },
       { id: "logout", group: t("pages.account"), text: t("shell.logout"), run: () => void onLogout() },
     ],
-    [t, navigate, data, onHelp, onLogout],
+    [t, navigate, data, kept, mayApply, mayRestart, onHelp, onLogout],
   );
+}
+
+/** What can be done with a container by whoever looks. Its dialog asks before anything happens. */
+function actsOf(isUp: boolean, mayApply: boolean, mayRestart: boolean): readonly ("start" | "stop" | "restart")[] {
+  const acts = isUp ? ([mayRestart && "restart", mayApply && "stop"] as const) : ([mayApply && "start"] as const);
+  return acts.filter((act) => act !== false);
 }

@@ -7,7 +7,7 @@ import { Page } from "@/components/page";
 import { Empty, ErrorBox } from "@/components/states";
 import { Toasts } from "@/components/toast";
 import { Gate } from "@/features/session/gate";
-import { sessionQuery } from "@/features/session/requests";
+import { sessionQuery } from "@/lib/session";
 import { StepUpProvider } from "@/features/session/step-up";
 
 import { Shell } from "./shell";

@@ -4,21 +4,23 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Navigat
 import { createElement, type ReactNode } from "react";
 
 import { RESULTS } from "@/features/audit/requests";
-import { STATES } from "@/features/operations/requests";
+import { STATES } from "@/lib/operations";
 
 import { NotFound, Root, RouteError } from "./root";
 import { oneOf, textOf } from "./search";
 
 const root = createRootRoute({ component: Root, notFoundComponent: NotFound, errorComponent: RouteError });
 
-const dashboard = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => import("@/features/dashboard/dashboard-page"), "DashboardPage") });
+const dashboard = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => import("./dashboard-page"), "DashboardPage") });
 
+const CONTAINER_ACTS = ["start", "stop", "restart"] as const; // whose dialog is open
 const CONTAINER_TABS = ["overview", "logs", "stats", "events"] as const;
 
 const containers = createRoute({
   getParentRoute: () => root,
   path: "/containers",
-  validateSearch: (search: Record<string, unknown>): { find?: string; show?: "trouble" | "stopped" } => ({
+  validateSearch: (search: Record<string, unknown>): { tab?: "removed" | "images"; find?: string; show?: "trouble" | "stopped" } => ({
+    tab: oneOf(["removed", "images"] as const, search["tab"]),
     find: textOf(search["find"]),
     show: oneOf(["trouble", "stopped"] as const, search["show"]),
   }),
@@ -28,11 +30,18 @@ const containers = createRoute({
 const container = createRoute({
   getParentRoute: () => root,
   path: "/containers/$name",
-  validateSearch: (search: Record<string, unknown>): { tab?: (typeof CONTAINER_TABS)[number]; find?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { tab?: (typeof CONTAINER_TABS)[number]; find?: string; ask?: (typeof CONTAINER_ACTS)[number] } => ({
     tab: oneOf(CONTAINER_TABS, search["tab"]),
+    ask: oneOf(CONTAINER_ACTS, search["ask"]),
     find: textOf(search["find"]),
   }),
   component: lazyRouteComponent(() => import("@/features/containers/container-page"), "ContainerPage"),
+});
+
+const removed = createRoute({
+  getParentRoute: () => root,
+  path: "/containers/removed/$id",
+  component: lazyRouteComponent(() => import("@/features/containers/removed-page"), "RemovedPage"),
 });
 
 const logs = createRoute({
@@ -81,7 +90,7 @@ const home = (): ReactNode => createElement(Navigate, { to: "/", replace: true }
 const setup = createRoute({ getParentRoute: () => root, path: "/setup", component: home });
 const invitation = createRoute({ getParentRoute: () => root, path: "/invitation", component: home });
 
-export const routeTree = root.addChildren([dashboard, containers, container, logs, operations, operation, audit, users, account, settings, setup, invitation]);
+export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, operations, operation, audit, users, account, settings, setup, invitation]);
 
 export function makeRouter(): ReturnType<typeof createRouter<typeof routeTree>> {
   return createRouter({ routeTree, scrollRestoration: true });

@@ -14,7 +14,8 @@ import { Logo } from "@/components/logo";
 import { LanguageSwitch, ThemeSwitch } from "@/components/preferences";
 import { Skeleton } from "@/components/states";
 import { RunningOperations } from "@/features/operations/running";
-import { logout, policyQuery, sessionQuery, type SessionView } from "@/features/session/requests";
+import { policyQuery, sessionQuery, type SessionView } from "@/lib/session";
+import { logout } from "@/features/session/requests";
 import { useEventStream, useStreamState } from "@/lib/events";
 
 import { PAGES } from "./pages";

@@ -15,7 +15,7 @@ export function Panel({ title, aside, children, id }: { title: ReactNode; aside?
 
 /** Names and values. */
 export function Facts({ children }: { children: ReactNode }): ReactNode {
-  return <dl className="grid grid-cols-[minmax(6rem,max-content)_1fr] gap-x-4 gap-y-1.5 p-3 text-sm">{children}</dl>;
+  return <dl className="grid grid-cols-[fit-content(45%)_1fr] gap-x-4 gap-y-1.5 p-3 text-sm">{children}</dl>;
 }
 
 export function Fact({ name, children }: { name: string; children: ReactNode }): ReactNode {

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 
+import { marked } from "@/components/logs/log-row";
+import { matcherOf, type Matcher } from "@/components/logs/log-search";
+import { Joiner } from "@/components/logs/sources";
 import { parseAnsi } from "@/lib/ansi";
+import type { OperationNews, OperationView } from "@/lib/operations";
 
 import { changed } from "./audit/audit-details";
 import { rates } from "./containers/stats-panels";
-import { marked } from "./logs/log-row";
-import { matcherOf, type Matcher } from "./logs/log-search";
-import { Joiner } from "./logs/sources";
-import { merged } from "./operations/running";
-import type { OperationView } from "./operations/requests";
+import { isStepOf, merged } from "./operations/running";
 
 test("a match is marked across colours, and colours stay", () => {
   const spans = marked(parseAnsi("a \u001b[31mfai\u001b[32mled\u001b[0m b"), matcherOf("failed", false) as Matcher);
@@ -49,6 +49,17 @@ test("members of both documents stand side by side", () => {
 test("news of an operation add its new lines, once", () => {
   const line = (number: number) => ({ number, at: 0, text: `line ${number}` });
   const known = { state: "running", lines: [line(1), line(2)] } as OperationView;
-  const after = merged(known, { state: "done", lines: [line(2), line(3)] });
+  const after = merged(known, { state: "done", lines: [line(2), line(3)] } as OperationNews);
   expect([after.state, after.lines.map(({ number }) => number)]).toEqual(["done", [1, 2, 3]]);
+});
+
+test("a start that a plan has begun is a step of it; the plan, another name and another room are not", () => {
+  const detail = { changes: [{ name: "blog-nginx", before: "stopped", after: "running" }] };
+  const whole = { id: "1", act: "containers:apply", target: "plan of blog-nginx", detail } as unknown as OperationView;
+  const step = { id: "2", act: "containers:start", target: "blog-nginx" };
+  expect(isStepOf(step, whole)).toBe(true);
+  expect(isStepOf(whole, whole)).toBe(false);
+  expect(isStepOf({ ...step, target: "blog-php" }, whole)).toBe(false);
+  expect(isStepOf({ ...step, act: "backups:run" }, whole)).toBe(false);
+  expect(isStepOf(step, undefined)).toBe(false);
 });

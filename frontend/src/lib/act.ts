@@ -2,7 +2,7 @@
 
 import { useMutation, useQueryClient, type QueryKey, type UseMutationResult } from "@tanstack/react-query";
 
-import { StepUpDismissed, useStepUp } from "@/features/session/step-up";
+import { StepUpDismissed, useStepUp } from "./step-up";
 
 /**
  * run        does it

@@ -12,6 +12,9 @@ const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Of requests that nobody asked for by hand: they do not keep a session alive. */
 export const BACKGROUND = { "Homeport-Background": "1" } as const;
 
+/** A request that is sent twice, because a connection broke, is done once. */
+export const once = (): { "Idempotency-Key": string } => ({ "Idempotency-Key": crypto.randomUUID() });
+
 export const createClientConfig: CreateClientConfig = (config) => ({ ...config, baseUrl: "", fetch: send });
 
 async function send(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {

@@ -10,8 +10,8 @@ import { Panel } from "@/components/panel";
 import { Quoted } from "@/components/quoted";
 import { InlineError } from "@/components/states";
 import { Time } from "@/components/time";
-import { arePasskeysAvailable, makePasskey } from "@/features/session/passkey";
-import { sessionQuery } from "@/features/session/requests";
+import { arePasskeysAvailable, makePasskey } from "@/lib/passkey";
+import { sessionQuery } from "@/lib/session";
 import { useAct } from "@/lib/act";
 
 import { accountQuery, addPasskey, passkeyOptions, removePasskey, type PasskeyView } from "./requests";

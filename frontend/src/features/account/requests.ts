@@ -2,7 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 
 import * as api from "@/api/sdk.gen";
 import type { AccountView, OpenSessionView, PasskeyView, RecoveryCodes, TotpEnrolment } from "@/api/types.gen";
-import type { Answer, Challenge } from "@/features/session/requests";
+import type { Answer, Challenge } from "@/lib/passkey";
 
 export type { OpenSessionView, PasskeyView, TotpEnrolment };
 

@@ -10,7 +10,7 @@ import { Panel } from "@/components/panel";
 import { InlineError } from "@/components/states";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
-import { sessionQuery } from "@/features/session/requests";
+import { sessionQuery } from "@/lib/session";
 import { useAct } from "@/lib/act";
 
 import { accountQuery, beginTotp, confirmTotp, removeTotp, type TotpEnrolment } from "./requests";

@@ -15,7 +15,7 @@ import { CommandLine } from "@/components/copy";
 import { Empty, InlineError } from "@/components/states";
 import { Status, type Tone } from "@/components/status";
 import { Time } from "@/components/time";
-import { usePermission } from "@/features/session/policy";
+import { usePermission } from "@/lib/permission";
 import { useAct } from "@/lib/act";
 
 import { AuditDetails } from "./audit-details";

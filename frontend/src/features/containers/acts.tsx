@@ -1,49 +1,76 @@
 /**
- * What can be done with a container, the same in the list and on its page. Start asks nothing; stop and restart say
- * what will happen; a protected container's name is typed where the policy table says so, with a reason, and the portal
- * asks for a fresh factor.
+ * What can be done with a container, the same in the list and on its page. Starting and stopping are planned first: the
+ * dialog shows what changes and what goes dark, and the way back is offered afterwards. A restart has no way back and
+ * says what will happen. A protected container's name is typed where the policy table says so, with a reason, and the
+ * portal asks for a fresh factor.
  */
 
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { LoaderCircle, Play, RotateCw, Square } from "lucide-react";
-import { useState, type ReactNode } from "react";
+import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button, buttonLook, IconButton } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { CommandLine } from "@/components/copy";
 import { TextField } from "@/components/field";
-import { InlineError } from "@/components/states";
-import { Dialog, DialogButtons } from "@/components/dialog";
-import { OPERATIONS } from "@/features/operations/requests";
-import { usePermission } from "@/features/session/policy";
+import { Uses } from "@/components/uses";
 import { useAct } from "@/lib/act";
 import { visible } from "@/lib/hostile-text";
+import { OPERATIONS } from "@/lib/operations";
+import { usePermission } from "@/lib/permission";
+import { planContainers } from "@/lib/plans";
+import { usedByQuery } from "@/lib/used-by";
 
-import { actOnContainer, CONTAINERS, type Confirmation, type ContainerView, type ContainerAct } from "./requests";
-import { GoesDark } from "./goes-dark";
+import { CONTAINERS, restartContainer, type Confirmation, type ContainerAct, type ContainerView } from "./requests";
+
+const PlanDialog = lazy(() => import("@/components/plan-dialog"));
 
 const ICONS = { start: Play, stop: Square, restart: RotateCw } as const;
+const PERMISSIONS = { start: "containers:apply", stop: "containers:apply", restart: "containers:restart" } as const;
 const MIN_REASON = 3;
 
-export function ContainerActs({ container, isStale, withWords = false }: { container: ContainerView; isStale: boolean; withWords?: boolean }): ReactNode {
+export function ContainerActs({
+  container,
+  isStale,
+  asked,
+  onAsk,
+  withWords = false,
+}: {
+  container: ContainerView;
+  isStale: boolean;
+  asked: ContainerAct | null; // whose dialog is open
+  onAsk: (act: ContainerAct | null) => void;
+  withWords?: boolean;
+}): ReactNode {
   const { t } = useTranslation();
-  const [asked, setAsked] = useState<ContainerAct | null>(null);
   const isUp = container.state === "running" || container.state === "restarting" || container.state === "paused";
-  if (container.running_operation) {
-    return (
-      <Link to="/operations/$id" params={{ id: container.running_operation }} className={buttonLook("quiet", "text-accent")}>
-        <LoaderCircle size={14} aria-hidden className="animate-spin" />
-        <span className={withWords ? "" : "sr-only lg:not-sr-only"}>{t("containers.busy")}</span>
-      </Link>
-    );
-  }
+  const acts: readonly ContainerAct[] = isUp ? ["restart", "stop"] : ["start"];
+  const close = (): void => onAsk(null);
+  const name = visible(container.name);
   return (
     <>
-      {(isUp ? (["restart", "stop"] as const) : (["start"] as const)).map((act) => (
-        <ActButton key={act} act={act} container={container} isStale={isStale} withWords={withWords} onAsk={() => setAsked(act)} />
-      ))}
-      {asked && <ActDialog act={asked} container={container} onClose={() => setAsked(null)} />}
+      {container.running_operation ? (
+        <Link to="/operations/$id" params={{ id: container.running_operation }} className={buttonLook("quiet", "text-accent")}>
+          <LoaderCircle size={14} aria-hidden className="animate-spin" />
+          <span className={withWords ? "" : "sr-only lg:not-sr-only"}>{t("containers.busy")}</span>
+        </Link>
+      ) : (
+        acts.map((act) => <ActButton key={act} act={act} container={container} isStale={isStale} withWords={withWords} onAsk={() => onAsk(act)} />)
+      )}
+      {asked === "restart" && <RestartDialog container={container} onClose={close} />}
+      {(asked === "start" || asked === "stop") && (
+        <Suspense>
+          <PlanDialog
+            title={t(`containers.${asked}.title`, { name })}
+            verb={t(`containers.${asked}.verb`)}
+            isDangerous={asked === "stop"}
+            make={() => planContainers([container.name], asked === "start" ? "running" : "stopped")}
+            onClose={close}
+          />
+        </Suspense>
+      )}
     </>
   );
 }
@@ -62,7 +89,7 @@ function ActButton({
   onAsk: () => void;
 }): ReactNode {
   const { t } = useTranslation();
-  const { isPermitted, role } = usePermission(`containers:${act}`);
+  const { isPermitted, role } = usePermission(PERMISSIONS[act]);
   const Icon = ICONS[act];
   const verb = t(`containers.${act}.verb`);
   const why = isStale ? t("containers.staleActs") : !isPermitted && role ? t("common.needsRole", { role: t(`role.${role}`) }) : null;
@@ -80,43 +107,33 @@ function ActButton({
   );
 }
 
-function ActDialog({ act, container, onClose }: { act: ContainerAct; container: ContainerView; onClose: () => void }): ReactNode {
+function RestartDialog({ container, onClose }: { container: ContainerView; onClose: () => void }): ReactNode {
   const { t } = useTranslation();
-  const { needsTypedName } = usePermission(`containers:${act}`);
+  const { needsTypedName } = usePermission("containers:restart");
+  const { data: used } = useQuery(usedByQuery("container", container.name));
   const [reason, setReason] = useState("");
-  const isGuarded = container.is_protected && act !== "start";
-  const run = useAct((body: Confirmation) => actOnContainer(container.name, act, body), { refreshes: [CONTAINERS, OPERATIONS], onDone: onClose });
-  const name = visible(container.name);
-  const command = <CommandLine command={`homeport containers ${act} ${container.name}`} />;
-  if (act === "start") {
-    return (
-      <Dialog title={t("containers.start.title", { name })} onClose={onClose}>
-        {run.error && <InlineError error={run.error} />}
-        {command}
-        <DialogButtons>
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
-          <Button look="primary" busy={run.isPending} onClick={() => run.mutate({})}>
-            {t("containers.start.verb")}
-          </Button>
-        </DialogButtons>
-      </Dialog>
-    );
-  }
+  const isGuarded = container.is_protected;
+  const run = useAct((body: Confirmation) => restartContainer(container.name, body), { refreshes: [CONTAINERS, OPERATIONS], onDone: onClose });
   return (
     <Confirm
-      title={t(`containers.${act}.title`, { name })}
-      verb={t(`containers.${act}.verb`)}
-      typedName={needsTypedName(container.is_protected) ? container.name : null}
+      title={t("containers.restart.title", { name: visible(container.name) })}
+      verb={t("containers.restart.verb")}
+      typedName={needsTypedName(isGuarded) ? container.name : null}
       isReady={!isGuarded || reason.trim().length >= MIN_REASON}
       act={run}
       onConfirm={() => run.mutate(isGuarded ? { typed_name: container.name, reason: reason.trim() } : {})}
       onClose={onClose}
-      isDangerous={act === "stop" || isGuarded}
+      isDangerous={isGuarded}
     >
-      <p>{t(`containers.${act}.effect`)}</p>
-      {isGuarded && <GoesDark codes={container.goes_dark} />}
+      <p>{t("containers.restart.effect")}</p>
+      {used && (used.uses.length > 0 || used.silent_rooms.length > 0) && (
+        <div className="rounded border-l-4 border-warn bg-sunken px-3 py-2">
+          <p className="font-medium">{t("containers.goesDark")}</p>
+          <Uses uses={used.uses} silentRooms={used.silent_rooms} />
+        </div>
+      )}
       {isGuarded && <TextField label={t("containers.reason")} hint={t("containers.reasonHint")} required maxLength={500} value={reason} onChange={(event) => setReason(event.target.value)} />}
-      {command}
+      <CommandLine command={`homeport containers restart ${container.name}`} />
     </Confirm>
   );
 }

@@ -1,8 +1,11 @@
-/** One act on several containers, with what became of each; those that failed can be tried again alone. */
+/**
+ * One act on several containers. Starting and stopping are a plan: the difference first, then what became of each, and the
+ * way back. A restart tells at once which has begun and why another has not. What failed can be tried again alone.
+ */
 
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
-import { useState, type ReactNode } from "react";
+import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button, buttonLook, IconButton } from "@/components/button";
@@ -10,14 +13,17 @@ import { Confirm } from "@/components/confirm";
 import { Dialog, DialogButtons } from "@/components/dialog";
 import { Quoted } from "@/components/quoted";
 import { Status } from "@/components/status";
-import { MAX_MERGED } from "@/features/logs/sources";
-import { OPERATIONS } from "@/features/operations/requests";
-import { usePermission } from "@/features/session/policy";
+import { MAX_MERGED } from "@/components/logs/sources";
+import { OPERATIONS } from "@/lib/operations";
+import { usePermission } from "@/lib/permission";
 import { useAct } from "@/lib/act";
+import { planContainers } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
 import { useProblemText } from "@/lib/problem-text";
 
-import { actOnContainers, CONTAINERS, type BulkResult, type ContainerView, type ContainerAct } from "./requests";
+import { CONTAINERS, restartContainers, type BulkResult, type ContainerAct, type ContainerView } from "./requests";
+
+const PlanDialog = lazy(() => import("@/components/plan-dialog"));
 
 const BAR = "sticky top-12 z-10 flex flex-wrap items-center gap-2 rounded-lg border border-accent bg-panel px-3 py-1.5 shadow-sm";
 const ACTS = ["start", "restart", "stop"] as const;
@@ -34,15 +40,17 @@ export function BulkBar({
   onKeep: (names: readonly string[]) => void;
 }): ReactNode {
   const { t } = useTranslation();
-  const permissions = { start: usePermission("containers:start"), restart: usePermission("containers:restart"), stop: usePermission("containers:stop") };
-  const [asked, setAsked] = useState<ContainerAct | null>(null);
-  const [answer, setAnswer] = useState<{ act: ContainerAct; results: readonly BulkResult[] } | null>(null);
-  const run = useAct(({ names, act }: { names: string[]; act: ContainerAct }) => actOnContainers(names, act), {
+  const planned = usePermission("containers:apply");
+  const permissions = { start: planned, restart: usePermission("containers:restart"), stop: planned };
+  // Whom it is for is kept apart from what is selected: the list goes on while a dialog is open.
+  const [asked, setAsked] = useState<{ act: ContainerAct; of: readonly ContainerView[] } | null>(null);
+  const [results, setResults] = useState<readonly BulkResult[] | null>(null);
+  const run = useAct((names: string[]) => restartContainers(names), {
     refreshes: [CONTAINERS, OPERATIONS],
-    onDone: ({ results }, { act }) => {
+    onDone: (answer) => {
       setAsked(null);
-      setAnswer({ act, results });
-      onKeep(results.filter(({ problem }) => problem).map(({ name }) => name));
+      setResults(answer.results);
+      onKeep(answer.results.filter(({ problem }) => problem).map(({ name }) => name));
     },
   });
   const isEmpty = containers.length === 0;
@@ -54,7 +62,7 @@ export function BulkBar({
             {t("containers.selected", { count: containers.length })}
           </span>
           {ACTS.map((act) => (
-            <Button key={act} disabled={isStale || !permissions[act].isPermitted} onClick={() => setAsked(act)}>
+            <Button key={act} disabled={isStale || !permissions[act].isPermitted} onClick={() => setAsked({ act, of: containers })}>
               {t(`containers.${act}.verb`)}
             </Button>
           ))}
@@ -68,42 +76,55 @@ export function BulkBar({
           </IconButton>
         </>
       )}
-      {asked && (
+      {asked?.act === "restart" && (
         <Confirm
-          title={t(`containers.${asked}.many`, { count: containers.length })}
-          verb={t(`containers.${asked}.verb`)}
+          title={t("containers.restart.many", { count: asked.of.length })}
+          verb={t("containers.restart.verb")}
           act={run}
-          isDangerous={asked === "stop"}
-          onConfirm={() => run.mutate({ names: containers.map(({ name }) => name), act: asked })}
+          isDangerous={false}
+          onConfirm={() => run.mutate(asked.of.map(({ name }) => name))}
           onClose={() => setAsked(null)}
         >
           <ul className="max-h-48 list-disc overflow-y-auto pl-5">
-            {containers.map(({ name }) => (
+            {asked.of.map(({ name }) => (
               <li key={name}>
                 <Quoted>{name}</Quoted>
               </li>
             ))}
           </ul>
-          {asked !== "start" && containers.some(({ is_protected }) => is_protected) && <p>{t("containers.bulkProtected")}</p>}
+          {asked.of.some(({ is_protected }) => is_protected) && <p>{t("containers.bulkProtected")}</p>}
         </Confirm>
       )}
-      {answer && (
-        <Dialog title={t(`containers.${answer.act}.many`, { count: answer.results.length })} onClose={() => setAnswer(null)}>
+      {(asked?.act === "start" || asked?.act === "stop") && (
+        <Suspense>
+          <PlanDialog
+            title={t(`containers.${asked.act}.many`, { count: asked.of.length })}
+            verb={t(`containers.${asked.act}.verb`)}
+            isDangerous={asked.act === "stop"}
+            make={() =>
+              planContainers(
+                asked.of.map(({ name }) => name),
+                asked.act === "start" ? "running" : "stopped",
+              )
+            }
+            onClose={() => setAsked(null)}
+          />
+        </Suspense>
+      )}
+      {results && (
+        <Dialog title={t("containers.restart.many", { count: results.length })} onClose={() => setResults(null)}>
           <ul className="flex max-h-80 flex-col divide-y divide-line overflow-y-auto text-sm">
-            {answer.results.map((result) => (
+            {results.map((result) => (
               <ResultRow key={result.name} result={result} />
             ))}
           </ul>
           <DialogButtons>
-            {answer.results.some(({ problem }) => problem) && (
-              <Button
-                busy={run.isPending}
-                onClick={() => run.mutate({ act: answer.act, names: answer.results.filter(({ problem }) => problem).map(({ name }) => name) })}
-              >
+            {results.some(({ problem }) => problem) && (
+              <Button busy={run.isPending} onClick={() => run.mutate(results.filter(({ problem }) => problem).map(({ name }) => name))}>
                 {t("containers.retryFailed")}
               </Button>
             )}
-            <Button look="primary" onClick={() => setAnswer(null)}>
+            <Button look="primary" onClick={() => setResults(null)}>
               {t("common.close")}
             </Button>
           </DialogButtons>

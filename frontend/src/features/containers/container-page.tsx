@@ -11,6 +11,7 @@ import { Panel } from "@/components/panel";
 import { QueryView } from "@/components/query-view";
 import { Empty, Skeleton } from "@/components/states";
 import { Status } from "@/components/status";
+import { tabLook, Tabs } from "@/components/tabs";
 import { visible } from "@/lib/hostile-text";
 import { isProblem } from "@/lib/problem";
 
@@ -20,10 +21,11 @@ import { EngineNotice } from "./engine-notice";
 import { EventsPanel } from "./events-panel";
 import { useContainerNews } from "./news";
 import { Overview } from "./overview";
-import { containerQuery, containersQuery, logDownloadAddress } from "./requests";
+import { containerQuery, containersQuery, keptLogsQuery, logDownloadAddress } from "./requests";
 
 // Of a first load, whoever looks at logs or charts pays for them.
-const LogView = lazy(() => import("@/features/logs/log-view"));
+const LogView = lazy(() => import("@/components/logs/log-view"));
+const KeptLogsTable = lazy(async () => ({ default: (await import("./removed-panel")).KeptLogsTable }));
 const StatsPanels = lazy(() => import("./stats-panels"));
 
 const route = getRouteApi("/containers/$name");
@@ -32,7 +34,8 @@ const TABS = ["overview", "logs", "stats", "events"] as const;
 export function ContainerPage(): ReactNode {
   const { t } = useTranslation();
   const { name } = route.useParams();
-  const { tab = "overview" } = route.useSearch();
+  const { tab = "overview", ask = null } = route.useSearch();
+  const navigate = route.useNavigate();
   const query = useQuery(containerQuery(name));
   const { data: list } = useQuery(containersQuery);
   useContainerNews();
@@ -52,19 +55,23 @@ export function ContainerPage(): ReactNode {
           <>
             {query.data.is_protected && <Status tone="warn">{t("containers.protected")}</Status>}
             <ContainerStatus container={query.data} isStale={isStale} />
-            <ContainerActs container={query.data} isStale={isStale} withWords />
+            <ContainerActs
+              container={query.data}
+              isStale={isStale}
+              asked={ask}
+              onAsk={(act) => void navigate({ search: (now) => ({ ...now, ask: act ?? undefined }), replace: true })}
+              withWords
+            />
           </>
         )
       }
     >
       {list && <EngineNotice engine={list.engine} measuredAt={list.measured_at} />}
       {isGone ? (
-        <Panel title={t("containers.gone")}>
-          <Empty title={t("containers.goneWhat")}>{t("containers.goneWhy")}</Empty>
-        </Panel>
+        <Gone name={name} />
       ) : (
         <>
-          <nav aria-label={t("containers.views")} className="flex gap-1 overflow-x-auto border-b border-line">
+          <Tabs label={t("containers.views")}>
             {TABS.map((each) => (
               <Link
                 key={each}
@@ -72,23 +79,42 @@ export function ContainerPage(): ReactNode {
                 params={{ name }}
                 search={each === "overview" ? {} : { tab: each }}
                 replace
-                aria-current={tab === each ? "page" : undefined}
-                className="target -mb-px border-b-2 border-transparent px-3 py-1.5 text-sm whitespace-nowrap text-muted hover:text-ink data-[now=true]:border-accent data-[now=true]:font-medium data-[now=true]:text-ink"
-                data-now={tab === each}
+                {...tabLook(tab === each)}
               >
                 {t(`containers.tabs.${each}`)}
               </Link>
             ))}
-          </nav>
+          </Tabs>
           {tab === "overview" && <QueryView query={query}>{(container) => <Overview container={container} />}</QueryView>}
           <Suspense fallback={<Skeleton />}>
-          {tab === "logs" && <LogView key={name} names={[name]} epoch={query.data?.started_at ?? ""} download={logDownloadAddress(name)} />}
-          {tab === "stats" && <StatsPanels key={name} name={name} epoch={query.data?.started_at ?? ""} />}
+            {tab === "logs" && <LogView key={name} names={[name]} epoch={query.data?.started_at ?? ""} download={logDownloadAddress(name)} />}
+            {tab === "stats" && <StatsPanels key={name} name={name} epoch={query.data?.started_at ?? ""} />}
           </Suspense>
           {tab === "events" && <EventsPanel name={name} />}
         </>
       )}
       <CommandLine command={tab === "logs" ? `homeport containers logs ${name} --follow` : `homeport containers show ${name}`} />
     </Page>
+  );
+}
+
+/** What was there once: its last lines may be kept. */
+function Gone({ name }: { name: string }): ReactNode {
+  const { t } = useTranslation();
+  const { data } = useQuery(keptLogsQuery);
+  const kept = data?.logs.filter((each) => each.name === name) ?? [];
+  return (
+    <>
+      <Panel title={t("containers.gone")}>
+        <Empty title={t("containers.goneWhat")}>{t("containers.goneWhy")}</Empty>
+      </Panel>
+      {kept.length > 0 && (
+        <Panel title={t("containers.removed.title")}>
+          <Suspense fallback={<Skeleton rows={kept.length} />}>
+            <KeptLogsTable logs={kept} />
+          </Suspense>
+        </Panel>
+      )}
+    </>
   );
 }

@@ -1,8 +1,11 @@
-/** All containers by stack: what runs, what is wrong, what it takes; acts on one or on many. */
+/**
+ * All containers by stack: what runs, what is wrong, what it takes; acts on one or on many. Beside them what the engine
+ * has on its disk, and what is kept of containers that are gone.
+ */
 
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi } from "@tanstack/react-router";
-import { useEffect, useMemo, useRef, useState, type ReactNode } from "react";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { lazy, Suspense, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button, buttonLook } from "@/components/button";
@@ -10,7 +13,8 @@ import { CommandLine } from "@/components/copy";
 import { FilterBox } from "@/components/field";
 import { Page } from "@/components/page";
 import { QueryView } from "@/components/query-view";
-import { Empty } from "@/components/states";
+import { Empty, Skeleton } from "@/components/states";
+import { tabLook, Tabs } from "@/components/tabs";
 import { MeasuredAt } from "@/components/time";
 import { searchable } from "@/lib/format";
 
@@ -21,19 +25,49 @@ import { containersQuery, type ContainerView, type ContainerList } from "./reque
 import { StackPanel } from "./stack-panel";
 import { useContainerNews } from "./news";
 
+const ImagesPanel = lazy(() => import("./images-panel"));
+const RemovedPanel = lazy(() => import("./removed-panel"));
+
 const route = getRouteApi("/containers");
+const TABS = ["running", "removed", "images"] as const;
 const SHOWN = ["trouble", "stopped"] as const;
 
 export function ContainersPage(): ReactNode {
   const { t } = useTranslation();
+  const { tab = "running", find = "" } = route.useSearch();
+  const navigate = route.useNavigate();
   const query = useQuery(containersQuery);
   useContainerNews();
   return (
-    <Page title={t("pages.containers")} aside={query.data?.measured_at && <MeasuredAt value={query.data.measured_at} />}>
-      <QueryView query={query} rows={14}>
-        {(data) => <Containers data={data} />}
-      </QueryView>
-      <CommandLine command="homeport containers list" />
+    <Page title={t("pages.containers")} aside={tab === "running" && query.data?.measured_at && <MeasuredAt value={query.data.measured_at} />}>
+      <Tabs label={t("containers.allViews")}>
+        {TABS.map((each) => (
+          <Link key={each} to="/containers" search={each === "running" ? {} : { tab: each }} replace {...tabLook(tab === each)}>
+            {t(`containers.lists.${each}`)}
+          </Link>
+        ))}
+      </Tabs>
+      {tab === "running" && (
+        <>
+          <QueryView query={query} rows={14}>
+            {(data) => <Containers data={data} />}
+          </QueryView>
+          <CommandLine command="homeport containers list" />
+        </>
+      )}
+      <Suspense fallback={<Skeleton />}>
+        {tab === "removed" && <RemovedPanel find={find} onFind={(text) => void navigate({ search: (now) => ({ ...now, find: text || undefined }), replace: true })} />}
+        {tab === "images" && (
+          <QueryView query={query}>
+            {({ engine, measured_at, containers }) => (
+              <div className="flex flex-col gap-4">
+                <EngineNotice engine={engine} measuredAt={measured_at} />
+                <ImagesPanel containers={containers} isStale={engine.state !== "connected"} />
+              </div>
+            )}
+          </QueryView>
+        )}
+      </Suspense>
     </Page>
   );
 }

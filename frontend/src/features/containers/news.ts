@@ -14,7 +14,7 @@ export function useContainerNews(): void {
   useTopic("containers", () => {
     timer.current ??= setTimeout(() => {
       timer.current = undefined;
-      for (const what of ["list", "one", "events"]) void client.invalidateQueries({ queryKey: [...CONTAINERS, what] });
+      for (const what of ["list", "one", "events", "kept-logs"]) void client.invalidateQueries({ queryKey: [...CONTAINERS, what] });
     }, REFRESH_MS);
   });
 }

@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -6,9 +7,10 @@ import { Fact, Facts, Panel } from "@/components/panel";
 import { Quoted } from "@/components/quoted";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
+import { Uses } from "@/components/uses";
 import { bytes } from "@/lib/format";
+import { usedByQuery } from "@/lib/used-by";
 
-import { GoesDark } from "./goes-dark";
 import type { ContainerDetail } from "./requests";
 
 export function Overview({ container }: { container: ContainerDetail }): ReactNode {
@@ -46,11 +48,7 @@ export function Overview({ container }: { container: ContainerDetail }): ReactNo
             <List values={container.networks.map(({ name, address }) => (address ? `${name} ${address}` : name))} />
           </Fact>
         </Facts>
-        {container.is_protected && (
-          <div className="px-3 pb-3 text-sm">
-            <GoesDark codes={container.goes_dark} />
-          </div>
-        )}
+        <UsedBy name={container.name} />
       </Panel>
       <Panel title={t("containers.overview.image")}>
         <Facts>
@@ -139,5 +137,18 @@ function List({ values }: { values: readonly string[] }): ReactNode {
         </li>
       ))}
     </ul>
+  );
+}
+
+/** What suffers while it is down. Nothing is said where nothing does. */
+function UsedBy({ name }: { name: string }): ReactNode {
+  const { t } = useTranslation();
+  const { data } = useQuery(usedByQuery("container", name));
+  if (!data || (data.uses.length === 0 && data.silent_rooms.length === 0)) return null;
+  return (
+    <div className="border-t border-line px-3 py-2 text-sm">
+      <h3 className="text-muted">{t("containers.overview.usedBy")}</h3>
+      <Uses uses={data.uses} silentRooms={data.silent_rooms} />
+    </div>
   );
 }

@@ -1,10 +1,10 @@
 import { queryOptions } from "@tanstack/react-query";
 
 import * as api from "@/api/sdk.gen";
-import type { BulkResult, BulkResults, ContainerDetail, ContainerList, ContainerView, EventView, OperationView, StatsView } from "@/api/types.gen";
-import { BACKGROUND } from "@/lib/transport";
+import type { BulkResult, BulkResults, ContainerDetail, ContainerList, ContainerView, DiskUse, EventView, Image, ImageList, KeptLog, KeptLogs, OperationView, StatsView } from "@/api/types.gen";
+import { BACKGROUND, once } from "@/lib/transport";
 
-export type { BulkResult, ContainerDetail, ContainerList, ContainerView, EventView, StatsView };
+export type { BulkResult, ContainerDetail, ContainerList, ContainerView, DiskUse, EventView, Image, KeptLog, StatsView };
 
 export const CONTAINERS = ["containers"] as const;
 const REFRESH_MS = 10_000; // what is measured; changes of state come on the event stream
@@ -36,13 +36,28 @@ export const containerStatsQuery = (name: string) =>
     gcTime: 0,
   });
 
+export const keptLogsQuery = queryOptions({
+  queryKey: [...CONTAINERS, "kept-logs"],
+  queryFn: ({ signal }): Promise<KeptLogs> => api.listKeptLogs({ signal, headers: BACKGROUND }),
+});
+
+const SELDOM_MS = 60_000; // the engine counts the files of all volumes for it
+
+export const imagesQuery = queryOptions({
+  queryKey: [...CONTAINERS, "images"],
+  queryFn: ({ signal }): Promise<ImageList> => api.listImages({ signal, headers: BACKGROUND }),
+  staleTime: SELDOM_MS,
+});
+
+export const diskUseQuery = queryOptions({
+  queryKey: [...CONTAINERS, "disk-use"],
+  queryFn: ({ signal }): Promise<DiskUse> => api.readDiskUsage({ signal, headers: BACKGROUND }),
+  staleTime: SELDOM_MS,
+});
+
 const address = (name: string, rest: string): string => `/api/containers/${encodeURIComponent(name)}${rest}`;
 
-/** What the portal sends in one answer, at most; all there is comes as a download. */
-export const MAX_LINES_AT_ONCE = 20_000;
-
 export const statsStreamAddress = (name: string): string => address(name, "/stats/follow");
-export const logStreamAddress = (name: string, since: string): string => address(name, `/logs/follow?tail=${MAX_LINES_AT_ONCE}&since=${encodeURIComponent(since)}`);
 export const logDownloadAddress = (name: string): string => address(name, "/logs/download");
 
 export type ContainerAct = "start" | "stop" | "restart";
@@ -52,15 +67,5 @@ export interface Confirmation {
   reason?: string;
 }
 
-/** An act that is sent twice, because a connection broke, is done once. */
-const once = (): { "Idempotency-Key": string } => ({ "Idempotency-Key": crypto.randomUUID() });
-
-export function actOnContainer(name: string, act: ContainerAct, body: Confirmation): Promise<OperationView> {
-  const shared = { path: { name }, headers: once() };
-  if (act === "start") return api.startContainer(shared);
-  return act === "stop" ? api.stopContainer({ ...shared, body }) : api.restartContainer({ ...shared, body });
-}
-
-const MANY = { start: api.startContainers, stop: api.stopContainers, restart: api.restartContainers } as const;
-
-export const actOnContainers = (names: string[], act: ContainerAct): Promise<BulkResults> => MANY[act]({ body: { names }, headers: once() });
+export const restartContainer = (name: string, body: Confirmation): Promise<OperationView> => api.restartContainer({ path: { name }, headers: once(), body });
+export const restartContainers = (names: string[]): Promise<BulkResults> => api.restartContainers({ body: { names }, headers: once() });

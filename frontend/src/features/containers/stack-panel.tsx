@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { Lock, ScrollText } from "lucide-react";
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { buttonLook } from "@/components/button";
@@ -12,7 +12,7 @@ import { visible } from "@/lib/hostile-text";
 
 import { ContainerActs } from "./acts";
 import { ContainerStatus } from "./container-status";
-import type { ContainerView } from "./requests";
+import type { ContainerAct, ContainerView } from "./requests";
 
 const HEAD = "px-2 py-1.5 font-medium whitespace-nowrap";
 const CELL = "px-2 py-[var(--row)]";
@@ -90,6 +90,7 @@ export function StackPanel({
 function Row({ container, isStale, isSelected, onToggle }: { container: ContainerView; isStale: boolean; isSelected: boolean; onToggle: (isOn: boolean) => void }): ReactNode {
   const { t } = useTranslation();
   const now = useNow();
+  const [asked, setAsked] = useState<ContainerAct | null>(null);
   const { name, stats, started_at, state } = container;
   const uptime = state === "running" && started_at ? (now - Date.parse(started_at)) / 1000 : null;
   const number = `${CELL} hidden text-right whitespace-nowrap ${isStale ? "text-unknown" : ""}`;
@@ -138,7 +139,7 @@ function Row({ container, isStale, isSelected, onToggle }: { container: Containe
           <Link to="/containers/$name" params={{ name }} search={{ tab: "logs" }} aria-label={t("containers.logsOf", { name: visible(name) })} title={t("containers.tabs.logs")} className={buttonLook("quiet", "!px-1")}>
             <ScrollText size={15} aria-hidden />
           </Link>
-          <ContainerActs container={container} isStale={isStale} />
+          <ContainerActs container={container} isStale={isStale} asked={asked} onAsk={setAsked} />
         </span>
       </td>
     </tr>

@@ -2,11 +2,11 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
+import LogView from "@/components/logs/log-view";
+import { MAX_MERGED } from "@/components/logs/sources";
 import { Page } from "@/components/page";
 import { Empty } from "@/components/states";
 
-import LogView from "./log-view";
-import { MAX_MERGED } from "./sources";
 
 const route = getRouteApi("/logs");
 

@@ -2,40 +2,46 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { Download } from "lucide-react";
-import { useState, type ReactNode } from "react";
+import { Download, Undo2 } from "lucide-react";
+import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { CommandLine } from "@/components/copy";
+import { ItemResults } from "@/components/item-results";
+import { OperationStatus } from "@/components/operation-status";
 import { Page } from "@/components/page";
 import { Fact, Facts, Panel } from "@/components/panel";
+import { PlanChanges } from "@/components/plan-changes";
+import { ProgressBar } from "@/components/progress-bar";
 import { QueryView } from "@/components/query-view";
 import { Quoted } from "@/components/quoted";
 import { InlineError } from "@/components/states";
 import { Time } from "@/components/time";
-import { usePermission } from "@/features/session/policy";
 import { useAct } from "@/lib/act";
+import { useActName, useOperationName } from "@/lib/act-name";
 import { useNow } from "@/lib/clock";
 import { saveText } from "@/lib/download";
 import { absoluteTime, duration } from "@/lib/format";
-import { visible } from "@/lib/hostile-text";
+import { cancelOperation, operationQuery, OPERATIONS, type OperationView } from "@/lib/operations";
+import { usePermission } from "@/lib/permission";
+import { changesOf, resultsOf, undoable } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
+import type en from "@/locales/en.json";
 
-import { useActName } from "./act-name";
-import { OperationStatus } from "./operation-status";
-import { ProgressBar } from "./progress-bar";
-import { cancelOperation, operationQuery, OPERATIONS, type OperationView } from "./requests";
+const UndoDialog = lazy(async () => ({ default: (await import("@/components/plan-dialog")).UndoDialog }));
+
+const SHOWN_ELSEWHERE = new Set(["changes", "plan_id", "undoes"]);
 
 const route = getRouteApi("/operations/$id");
 
 export function OperationPage(): ReactNode {
   const { t } = useTranslation();
-  const actName = useActName();
+  const nameOf = useOperationName();
   const { id } = route.useParams();
   const query = useQuery(operationQuery(id));
-  const title = query.data ? t("operations.title", { act: actName(query.data.act), target: visible(query.data.target) }) : t("pages.operations");
+  const title = query.data ? t("operations.title", nameOf(query.data)) : t("pages.operations");
   return (
     <Page
       title={title}
@@ -53,9 +59,10 @@ export function OperationPage(): ReactNode {
 }
 
 function Details({ operation }: { operation: OperationView }): ReactNode {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const now = useNow();
   const actName = useActName();
+  const [changes, results] = [changesOf(operation), resultsOf(operation)];
   const ranMs = (operation.ended_at ? Date.parse(operation.ended_at) : now) - Date.parse(operation.started_at);
   return (
     <div className="grid items-start gap-4 lg:grid-cols-[minmax(20rem,1fr)_2fr]">
@@ -92,12 +99,15 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
               <Quoted>{operation.cancelled_by}</Quoted>
             </Fact>
           )}
-          {Object.entries(operation.detail ?? {}).map(([name, value]) => (
-            <Fact key={name} name={name}>
-              <Quoted>{typeof value === "string" ? value : JSON.stringify(value)}</Quoted>
-            </Fact>
-          ))}
-          {operation.inverse && (
+          {Object.entries(operation.detail ?? {})
+            .filter(([name]) => !SHOWN_ELSEWHERE.has(name))
+            .map(([name, value]) => (
+              <Fact key={name} name={i18n.exists(`operations.detail.${name}`) ? t(`operations.detail.${name as keyof typeof en.operations.detail}`) : name}>
+                <Quoted>{typeof value === "string" ? value : Array.isArray(value) ? value.join(t("common.listSeparator")) : JSON.stringify(value)}</Quoted>
+              </Fact>
+            ))}
+          {changes && operation.detail?.["undoes"] != null && <Fact name={t("operations.kind")}>{t("plan.isUndo")}</Fact>}
+          {operation.inverse && operation.inverse.plan_id === null && (
             <Fact name={t("operations.undo")}>
               {actName(operation.inverse.act)} · <Quoted>{operation.inverse.target}</Quoted>
             </Fact>
@@ -114,35 +124,74 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
           </div>
         )}
       </Panel>
-      <Panel
-        title={t("operations.log")}
-        aside={
-          operation.lines.length > 0 && (
-            <Button onClick={() => saveText(`${operation.id}.log`, operation.lines.map(({ at, text }) => `${new Date(at * 1000).toISOString()} ${text}\n`).join(""))}>
-              <Download size={14} aria-hidden />
-              {t("common.download")}
-            </Button>
-          )
-        }
-      >
-        {operation.lines.length === 0 ? (
-          <p className="p-3 text-sm text-muted">{t("operations.noLines")}</p>
-        ) : (
-          <ol role="log" aria-live="off" aria-label={t("operations.log")} tabIndex={0} className="max-h-[60dvh] overflow-auto p-3 font-mono text-xs">
-            {operation.lines.map(({ number, at, text }) => (
-              <li key={number} className="flex gap-3">
-                <time className="shrink-0 text-muted">{absoluteTime(at * 1000, { zone: false }).slice(11)}</time>
-                <Quoted>{text}</Quoted>
-              </li>
-            ))}
-          </ol>
+      <div className="flex min-w-0 flex-col gap-4">
+        {(changes || results.length > 0) && (
+          <Panel title={t(results.length > 0 ? "operations.results" : "plan.changes")}>
+            <div className="p-2">{results.length > 0 ? <ItemResults results={results} /> : <PlanChanges changes={changes ?? []} />}</div>
+          </Panel>
         )}
-      </Panel>
+        <Panel
+          title={t("operations.log")}
+          aside={
+            operation.lines.length > 0 && (
+              <Button onClick={() => saveText(`${operation.id}.log`, operation.lines.map(({ at, text }) => `${new Date(at * 1000).toISOString()} ${text}\n`).join(""))}>
+                <Download size={14} aria-hidden />
+                {t("common.download")}
+              </Button>
+            )
+          }
+        >
+          {operation.lines.length === 0 ? (
+            <p className="p-3 text-sm text-muted">{t("operations.noLines")}</p>
+          ) : (
+            <div role="log" aria-live="off" aria-label={t("operations.log")} tabIndex={0} className="max-h-[60dvh] overflow-auto p-3 font-mono text-xs">
+              <ol>
+                {operation.lines.map(({ number, at, text }) => (
+                  <li key={number} className="flex gap-3">
+                    <time className="shrink-0 text-muted">{absoluteTime(at * 1000, { zone: false }).slice(11)}</time>
+                    <Quoted>{text}</Quoted>
+                  </li>
+                ))}
+              </ol>
+            </div>
+          )}
+        </Panel>
+      </div>
     </div>
   );
 }
 
+/** What can still be done about it: cancel it while it runs, take it back when it has ended. */
 function Acts({ operation }: { operation: OperationView }): ReactNode {
+  return (
+    <>
+      <Cancel operation={operation} />
+      <Undo operation={operation} />
+    </>
+  );
+}
+
+function Undo({ operation }: { operation: OperationView }): ReactNode {
+  const { t } = useTranslation();
+  const { isPermitted, role } = usePermission(operation.act);
+  const [isAsked, setAsked] = useState(false);
+  if (undoable(operation) === null) return null;
+  return (
+    <>
+      <Button disabled={!isPermitted} title={isPermitted || !role ? undefined : t("common.needsRole", { role: t(`role.${role}`) })} onClick={() => setAsked(true)}>
+        <Undo2 size={14} aria-hidden />
+        {t("plan.undo")}
+      </Button>
+      {isAsked && (
+        <Suspense>
+          <UndoDialog operation={operation} onClose={() => setAsked(false)} />
+        </Suspense>
+      )}
+    </>
+  );
+}
+
+function Cancel({ operation }: { operation: OperationView }): ReactNode {
   const { t } = useTranslation();
   const permission = usePermission("operations:cancel");
   const [asked, setAsked] = useState(false);

@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
@@ -9,14 +9,10 @@ import { Page } from "@/components/page";
 import { QueryView } from "@/components/query-view";
 import { Quoted } from "@/components/quoted";
 import { Empty } from "@/components/states";
-import { Table, type Column } from "@/components/table";
-import { Time } from "@/components/time";
-import { duration } from "@/lib/format";
 
-import { useActName } from "./act-name";
-import { OperationStatus } from "./operation-status";
-import { ProgressBar } from "./progress-bar";
-import { operationsQuery, STATES, type OperationView } from "./requests";
+import { operationsQuery, STATES } from "@/lib/operations";
+
+import { OperationsTable } from "./operations-table";
 
 const route = getRouteApi("/operations");
 
@@ -70,41 +66,4 @@ export function OperationsPage(): ReactNode {
       <CommandLine command="homeport operations list" />
     </Page>
   );
-}
-
-export function OperationsTable({ operations }: { operations: readonly OperationView[] }): ReactNode {
-  const { t } = useTranslation();
-  const actName = useActName();
-  const columns: readonly Column<OperationView>[] = [
-    {
-      key: "act",
-      head: t("operations.act"),
-      cell: ({ id, act }) => (
-        <Link to="/operations/$id" params={{ id }} className="font-medium whitespace-nowrap hover:underline">
-          {actName(act)}
-        </Link>
-      ),
-    },
-    { key: "target", head: t("operations.target"), cell: ({ target }) => <Quoted>{target}</Quoted> },
-    {
-      key: "state",
-      head: t("operations.stateLabel"),
-      cell: (operation) => (
-        <span className="flex flex-col gap-1">
-          <OperationStatus operation={operation} />
-          {operation.state === "running" && <ProgressBar operation={operation} />}
-        </span>
-      ),
-    },
-    { key: "actor", head: t("operations.actor"), cell: ({ actor }) => <Quoted>{actor.name}</Quoted>, spare: "md" },
-    { key: "started", head: t("operations.started"), cell: ({ started_at }) => <Time value={started_at} absolute />, spare: "md" },
-    {
-      key: "took",
-      head: t("operations.took"),
-      align: "right",
-      cell: ({ started_at, ended_at }) => (ended_at ? duration((Date.parse(ended_at) - Date.parse(started_at)) / 1000) : ""),
-      spare: "lg",
-    },
-  ];
-  return <Table caption={t("pages.operations")} columns={columns} rows={operations} rowKey={({ id }) => id} />;
 }

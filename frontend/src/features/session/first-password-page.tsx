@@ -13,7 +13,9 @@ import { TextField } from "@/components/field";
 import { InlineError } from "@/components/states";
 
 import { Entrance } from "./entrance";
-import { acceptInvitation, sessionQuery, setUp } from "./requests";
+import { sessionQuery } from "@/lib/session";
+
+import { acceptInvitation, setUp } from "./requests";
 
 let lastToken = ""; // the page may be made anew after the address has lost it
 

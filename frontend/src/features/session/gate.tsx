@@ -9,7 +9,7 @@ import { lazy, Suspense, useEffect, type ReactNode } from "react";
 
 import { ErrorBox } from "@/components/states";
 
-import { sessionQuery } from "./requests";
+import { sessionQuery } from "@/lib/session";
 
 const LoginPage = lazy(() => import("./login-page"));
 const FirstPasswordPage = lazy(() => import("./first-password-page"));

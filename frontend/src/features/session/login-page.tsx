@@ -8,19 +8,18 @@ import { useTranslation } from "react-i18next";
 import { Button } from "@/components/button";
 import { TextField } from "@/components/field";
 import { InlineError } from "@/components/states";
+import { arePasskeysAvailable, askForPasskey } from "@/lib/passkey";
 import { isProblem } from "@/lib/problem";
+import { sessionQuery, type SessionView } from "@/lib/session";
 
 import { Entrance } from "./entrance";
-import { arePasskeysAvailable, askForPasskey } from "./passkey";
 import {
   login,
   loginWithPasskey,
   loginWithRecoveryCode,
   loginWithTotp,
   passkeyLoginOptions,
-  sessionQuery,
   type SecondFactorView,
-  type SessionView,
 } from "./requests";
 
 export default function LoginPage({ session }: { session: SessionView }): ReactNode {

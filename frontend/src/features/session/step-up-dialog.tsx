@@ -8,8 +8,10 @@ import { Dialog, DialogButtons } from "@/components/dialog";
 import { TextField } from "@/components/field";
 import { InlineError } from "@/components/states";
 
-import { arePasskeysAvailable, askForPasskey } from "./passkey";
-import { passkeyStepUpOptions, sessionQuery, stepUp, type Factor, type Proof } from "./requests";
+import { arePasskeysAvailable, askForPasskey } from "@/lib/passkey";
+import { sessionQuery, type Factor } from "@/lib/session";
+
+import { passkeyStepUpOptions, stepUp, type Proof } from "./requests";
 
 export default function StepUpDialog({ factors, onAnswer }: { factors: readonly Factor[]; onAnswer: (isProved: boolean) => void }): ReactNode {
   const { t } = useTranslation();

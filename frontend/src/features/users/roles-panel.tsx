@@ -7,8 +7,8 @@ import type { ActView } from "@/api/types.gen";
 import { Panel } from "@/components/panel";
 import { QueryView } from "@/components/query-view";
 import { Table, type Column } from "@/components/table";
-import { useActName } from "@/features/operations/act-name";
-import { policyQuery } from "@/features/session/requests";
+import { useActName } from "@/lib/act-name";
+import { policyQuery } from "@/lib/session";
 
 import { ROLES } from "./requests";
 

@@ -14,9 +14,9 @@ import { Empty, InlineError } from "@/components/states";
 import { Status } from "@/components/status";
 import { Table, type Column } from "@/components/table";
 import { Time } from "@/components/time";
-import { useActName } from "@/features/operations/act-name";
-import { usePermission } from "@/features/session/policy";
-import { policyQuery } from "@/features/session/requests";
+import { useActName } from "@/lib/act-name";
+import { usePermission } from "@/lib/permission";
+import { policyQuery } from "@/lib/session";
 import { useAct } from "@/lib/act";
 
 import { createToken, deleteToken, tokensQuery, type TokenView } from "./requests";

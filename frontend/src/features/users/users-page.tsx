@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 
 import { CommandLine } from "@/components/copy";
 import { Page } from "@/components/page";
+import { tabLook, Tabs } from "@/components/tabs";
 
 import { RolesPanel } from "./roles-panel";
 import { TokensPanel } from "./tokens-panel";
@@ -18,21 +19,19 @@ export function UsersPage(): ReactNode {
   const { tab = "users" } = route.useSearch();
   return (
     <Page title={t("pages.users")}>
-      <nav aria-label={t("users.views")} className="flex gap-1 overflow-x-auto border-b border-line">
+      <Tabs label={t("users.views")}>
         {TABS.map((each) => (
           <Link
             key={each}
             to="/users"
             search={each === "users" ? {} : { tab: each }}
             replace
-            aria-current={tab === each ? "page" : undefined}
-            data-now={tab === each}
-            className="target -mb-px border-b-2 border-transparent px-3 py-1.5 text-sm whitespace-nowrap text-muted hover:text-ink data-[now=true]:border-accent data-[now=true]:font-medium data-[now=true]:text-ink"
+            {...tabLook(tab === each)}
           >
             {t(`users.tabs.${each}`)}
           </Link>
         ))}
-      </nav>
+      </Tabs>
       {tab === "users" && <UsersPanel />}
       {tab === "tokens" && <TokensPanel />}
       {tab === "roles" && <RolesPanel />}

@@ -14,8 +14,8 @@ import { InlineError } from "@/components/states";
 import { Status } from "@/components/status";
 import { Table, type Column } from "@/components/table";
 import { Time } from "@/components/time";
-import { usePermission } from "@/features/session/policy";
-import { sessionQuery } from "@/features/session/requests";
+import { usePermission } from "@/lib/permission";
+import { sessionQuery } from "@/lib/session";
 import { useAct } from "@/lib/act";
 import { visible } from "@/lib/hostile-text";
 

@@ -1,20 +1,24 @@
 /**
  * Where the lines of a log view come from: first the newest ones there are, then a stream that goes on after the last
- * of them and that the browser resumes by itself. Lines that the engine has cut in pieces are put together again.
+ * of them and that the browser resumes by itself. Lines that the engine has cut in pieces are put together again. Of a
+ * container that is gone there is no stream, only the lines that were kept.
  */
 
 import { useEffect, useRef, useState } from "react";
 
-import { readContainerLogs } from "@/api/sdk.gen";
+import { readContainerLogs, readKeptLog } from "@/api/sdk.gen";
 import type { LineView } from "@/api/types.gen";
-import { logStreamAddress } from "@/features/containers/requests";
 import { asProblem, Problem } from "@/lib/problem";
 
 import type { LogBuffer, LogLine } from "./log-buffer";
 
 export const MAX_MERGED = 4; // browsers keep six connections to one host, and one is the event stream's
+/** What the portal sends in one answer, at most; all there is comes as a download. */
+export const MAX_LINES_AT_ONCE = 20_000;
 const SHOW_EVERY_MS = 80;
 const MAX_JOINED = 256 * 1024; // characters of one line that came in pieces
+
+const streamAddress = (name: string, since: string): string => `/api/containers/${encodeURIComponent(name)}/logs/follow?tail=${MAX_LINES_AT_ONCE}&since=${encodeURIComponent(since)}`;
 
 /** Puts the pieces of one container's lines together. */
 export class Joiner {
@@ -46,11 +50,12 @@ export interface Sources {
 }
 
 /**
- * names   of the containers, at most MAX_MERGED
- * tail    how many lines to begin with, of each
- * epoch   anything; when it changes (a container was started again) the streams are opened anew
+ * names    of the containers, at most MAX_MERGED
+ * tail     how many lines to begin with, of each
+ * epoch    anything; when it changes (a container was started again) the streams are opened anew
+ * keptId   of the one container of `names` that is gone: its kept lines are shown, and none follow
  */
-export function useLogSources(buffer: LogBuffer, names: readonly string[], tail: number, epoch: string): Sources {
+export function useLogSources(buffer: LogBuffer, names: readonly string[], tail: number, epoch: string, keptId?: string): Sources {
   const [state, setState] = useState<SourceState>("loading");
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isTruncated, setTruncated] = useState(false);
@@ -69,7 +74,7 @@ export function useLogSources(buffer: LogBuffer, names: readonly string[], tail:
       waiting = [];
     };
     const open = (name: string, since: string): void => {
-      const stream = new EventSource(logStreamAddress(name, since));
+      const stream = new EventSource(streamAddress(name, since));
       streams.push(stream);
       stream.addEventListener("open", () => setState("live"));
       stream.addEventListener("lines", (event) => {
@@ -91,7 +96,9 @@ export function useLogSources(buffer: LogBuffer, names: readonly string[], tail:
       const now = new Date().toISOString();
       const logs = await Promise.all(
         [...joiners.keys()].map(async (name) => {
-          return { name, ...(await readContainerLogs({ path: { name }, query: { tail }, signal: abort.signal })) };
+          const wanted = { query: { tail }, signal: abort.signal };
+          const log = keptId === undefined ? readContainerLogs({ path: { name }, ...wanted }) : readKeptLog({ path: { container_id: keptId }, ...wanted });
+          return { name, ...(await log) };
         }),
       );
       const what = `${key} ${tail}`;
@@ -100,7 +107,8 @@ export function useLogSources(buffer: LogBuffer, names: readonly string[], tail:
       const lines = logs.flatMap(({ name, lines: pieces }) => joiners.get(name)?.whole(pieces) ?? []);
       buffer.append(logs.length > 1 ? lines.toSorted((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0)) : lines);
       setTruncated(logs.some(({ is_truncated }) => is_truncated));
-      for (const { name, lines: pieces } of logs) open(name, pieces.at(-1)?.at ?? now);
+      if (keptId === undefined) for (const { name, lines: pieces } of logs) open(name, pieces.at(-1)?.at ?? now);
+      else setState("ended");
     };
     setState("loading");
     setProblem(null);
@@ -115,6 +123,6 @@ export function useLogSources(buffer: LogBuffer, names: readonly string[], tail:
       buffer.append(waiting);
       for (const stream of streams) stream.close();
     };
-  }, [buffer, key, tail, epoch]);
+  }, [buffer, key, tail, epoch, keptId]);
   return { state, problem, isTruncated };
 }

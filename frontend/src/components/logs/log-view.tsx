@@ -9,11 +9,10 @@ import { ArrowDown, ArrowUp, ChevronsDown, Download, Maximize2, Minimize2, Pause
 import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import { Button, IconButton } from "@/components/button";
-import { FilterBox } from "@/components/field";
-import { InlineError } from "@/components/states";
-import { Status, type Tone } from "@/components/status";
-import { MAX_LINES_AT_ONCE } from "@/features/containers/requests";
+import { Button, IconButton } from "../button";
+import { FilterBox } from "../field";
+import { InlineError } from "../states";
+import { Status, type Tone } from "../status";
 import { withoutAnsi } from "@/lib/ansi";
 import { saveText } from "@/lib/download";
 
@@ -21,7 +20,7 @@ import { LogBuffer } from "./log-buffer";
 import { LogRow } from "./log-row";
 import { LogSearch, matcherOf } from "./log-search";
 import { useLogOptions } from "./options";
-import { useLogSources, type SourceState } from "./sources";
+import { MAX_LINES_AT_ONCE, useLogSources, type SourceState } from "./sources";
 
 const ROW_PX = 20;
 const NEAR_END_PX = 24;
@@ -29,13 +28,23 @@ const CONTEXT_LINES = 3;
 const TAILS = [1_000, 5_000, MAX_LINES_AT_ONCE] as const;
 const TONES: Record<SourceState, Tone> = { loading: "running", live: "good", lost: "warn", ended: "idle", failed: "bad" };
 
-export default function LogView({ names, epoch, download }: { names: readonly string[]; epoch: string; download?: string }): ReactNode {
+export default function LogView({
+  names,
+  epoch,
+  download,
+  keptId,
+}: {
+  names: readonly string[];
+  epoch: string;
+  download?: string; // where all there is can be had; without it, what is shown is saved
+  keptId?: string; // of a container that is gone: nothing more will come
+}): ReactNode {
   const { t } = useTranslation();
   const [buffer] = useState(() => new LogBuffer());
   const version = useSyncExternalStore(buffer.subscribe, buffer.version);
   const [options, change] = useLogOptions();
   const [tail, setTail] = useState<number>(TAILS[0]);
-  const { state, problem, isTruncated } = useLogSources(buffer, names, tail, epoch);
+  const { state, problem, isTruncated } = useLogSources(buffer, names, tail, epoch, keptId);
 
   const [typed, setTyped] = useState("");
   const wanted = useDeferredValue(typed);
@@ -163,10 +172,12 @@ export default function LogView({ names, epoch, download }: { names: readonly st
         <Toggle label={t("logs.wrap")} isOn={options.wraps} onChange={(wraps) => change({ wraps })} />
         <Toggle label={t("logs.times")} isOn={options.withTime} onChange={(withTime) => change({ withTime })} />
         <span className="ml-auto flex items-center gap-1">
-          <Button onClick={() => setPausedAt(pausedAt === null ? buffer.end : null)} aria-pressed={pausedAt !== null}>
-            {pausedAt === null ? <Pause size={14} aria-hidden /> : <Play size={14} aria-hidden />}
-            {pausedAt === null ? t("logs.pause") : t("logs.resume", { count: buffer.end - pausedAt })}
-          </Button>
+          {keptId === undefined && (
+            <Button onClick={() => setPausedAt(pausedAt === null ? buffer.end : null)} aria-pressed={pausedAt !== null}>
+              {pausedAt === null ? <Pause size={14} aria-hidden /> : <Play size={14} aria-hidden />}
+              {pausedAt === null ? t("logs.pause") : t("logs.resume", { count: buffer.end - pausedAt })}
+            </Button>
+          )}
           {download ? (
             <a href={download} download aria-label={t("common.download")} title={t("common.download")} className="target inline-flex items-center justify-center rounded px-1 hover:bg-sunken">
               <Download size={15} aria-hidden />

@@ -1,9 +1,9 @@
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import { Status, type Tone } from "@/components/status";
+import { Status, type Tone } from "./status";
 
-import type { OperationView } from "./requests";
+import type { OperationView } from "@/lib/operations";
 
 const TONES: Record<OperationView["state"], Tone> = {
   running: "running",

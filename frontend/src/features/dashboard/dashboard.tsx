@@ -1,6 +1,6 @@
 /** What is measured, with its time, and what happens now. Nothing is green that was not measured (ux.md rule 9). */
 
-import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
@@ -16,14 +16,7 @@ import { Empty } from "@/components/states";
 import { Status, type Tone } from "@/components/status";
 import { Table, type Column } from "@/components/table";
 import { MeasuredAt, Time } from "@/components/time";
-import { needsAttention } from "@/features/containers/attention";
-import { ContainerStatus } from "@/features/containers/container-status";
-import { EngineNotice } from "@/features/containers/engine-notice";
-import { useContainerNews } from "@/features/containers/news";
-import { containersQuery, type ContainerList } from "@/features/containers/requests";
-import { OperationsTable } from "@/features/operations/operations-page";
-import { operationsQuery } from "@/features/operations/requests";
-import { sessionQuery } from "@/features/session/requests";
+import { sessionQuery } from "@/lib/session";
 import { duration } from "@/lib/format";
 import { BACKGROUND } from "@/lib/transport";
 import type en from "@/locales/en.json";
@@ -35,43 +28,22 @@ const dashboardQuery = queryOptions({
 });
 
 const TONES: Record<ReadingView["status"], Tone> = { ok: "good", not_connected: "idle", unknown: "unknown", warning: "warn", critical: "bad" };
-const NEWEST = 8;
 
-export function DashboardPage(): ReactNode {
+/** What rooms and operations say of themselves comes from outside: features do not know each other. */
+export function Dashboard({ summary, children }: { summary: ReactNode; children: ReactNode }): ReactNode {
   const { t } = useTranslation();
   const dashboard = useQuery(dashboardQuery);
-  const containers = useQuery(containersQuery);
-  const operations = useInfiniteQuery(operationsQuery({}));
-  useContainerNews();
   return (
     <Page title={t("pages.dashboard")} aside={dashboard.data && <MeasuredAt value={dashboard.data.at} />}>
       <SecondFactorAdvice />
       <div className="grid items-start gap-4 xl:grid-cols-2">
-        <Panel title={t("pages.containers")} aside={containers.data?.measured_at && <MeasuredAt value={containers.data.measured_at} />}>
-          <QueryView query={containers} rows={4}>
-            {(data) => <ContainersSummary data={data} />}
-          </QueryView>
-        </Panel>
+        {summary}
         <Panel title={t("dashboard.readings")}>
           <QueryView query={dashboard} rows={4}>
             {({ readings }) => (readings.length === 0 ? <Empty title={t("dashboard.noReadings")} /> : <Readings readings={readings} />)}
           </QueryView>
         </Panel>
-        <Panel
-          title={t("dashboard.operations")}
-          aside={
-            <Link to="/operations" className="text-sm underline">
-              {t("common.all")}
-            </Link>
-          }
-        >
-          <QueryView query={operations} rows={4}>
-            {({ pages }) => {
-              const newest = pages[0]?.operations.slice(0, NEWEST) ?? [];
-              return newest.length === 0 ? <Empty title={t("operations.empty")}>{t("operations.emptyWhy")}</Empty> : <OperationsTable operations={newest} />;
-            }}
-          </QueryView>
-        </Panel>
+        {children}
         <Panel title={t("dashboard.jobs")}>
           <QueryView query={dashboard} rows={4}>
             {({ jobs }) => (jobs.length === 0 ? <Empty title={t("dashboard.noJobs")} /> : <Jobs jobs={jobs} />)}
@@ -96,44 +68,6 @@ function SecondFactorAdvice(): ReactNode {
         {t("dashboard.addSecondFactor")}
       </Link>
     </p>
-  );
-}
-
-function ContainersSummary({ data }: { data: ContainerList }): ReactNode {
-  const { t } = useTranslation();
-  const { containers, engine, measured_at } = data;
-  if (engine.state === "not-configured" || (containers.length === 0 && engine.state !== "connected")) {
-    return (
-      <div className="p-3">
-        <EngineNotice engine={engine} measuredAt={measured_at} />
-      </div>
-    );
-  }
-  const isStale = engine.state !== "connected";
-  const running = containers.filter(({ state }) => state === "running").length;
-  const attention = containers.filter(needsAttention);
-  return (
-    <div className="flex flex-col gap-2 p-3">
-      <p className={`text-2xl font-semibold ${isStale ? "text-unknown" : ""}`}>
-        {running} <span className="text-sm font-normal text-muted">{t("dashboard.runningOf", { all: containers.length })}</span>
-      </p>
-      {isStale ? (
-        <Status tone="unknown">{t("common.unknown")}</Status>
-      ) : attention.length === 0 ? (
-        <Status tone={containers.length === 0 ? "idle" : "good"}>{t(containers.length === 0 ? "containers.empty" : "dashboard.noTrouble")}</Status>
-      ) : (
-        <ul className="divide-y divide-line text-[0.8125rem]">
-          {attention.map((container) => (
-            <li key={container.id} className="flex flex-wrap items-center justify-between gap-x-3 gap-y-1 py-1.5">
-              <Link to="/containers/$name" params={{ name: container.name }} search={{ tab: "logs" }} className="font-medium hover:underline">
-                <Quoted>{container.name}</Quoted>
-              </Link>
-              <ContainerStatus container={container} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
   );
 }
 

@@ -6,6 +6,9 @@ import { BACKGROUND } from "@/lib/transport";
 
 export type { OperationView };
 
+/** What an event on the stream says of an operation: what has changed, and which lines are new. */
+export type OperationNews = Pick<OperationView, "id" | "act" | "target" | "state" | "outcome" | "cancelled_by" | "progress" | "lines">;
+
 export const STATES = ["running", "done", "failed", "cancelled", "timed_out", "interrupted"] as const satisfies readonly State[];
 export const OPERATIONS = ["operations"] as const;
 
@@ -30,5 +33,12 @@ export const operationQuery = (operation_id: string) =>
     queryKey: [...OPERATIONS, "one", operation_id],
     queryFn: ({ signal }): Promise<OperationView> => api.readOperation({ path: { operation_id }, signal }),
   });
+
+/** The same when the event stream asks for it: nobody did anything, and what is known is old. */
+export const operationNewsQuery = (operation_id: string) => ({
+  ...operationQuery(operation_id),
+  queryFn: (): Promise<OperationView> => api.readOperation({ path: { operation_id }, headers: BACKGROUND }),
+  staleTime: 0,
+});
 
 export const cancelOperation = (operation_id: string): Promise<OperationView> => api.cancelOperation({ path: { operation_id } });

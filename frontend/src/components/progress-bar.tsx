@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import type { OperationView } from "./requests";
+import type { OperationView } from "@/lib/operations";
 
 /** How far a running operation has come; nothing while it has not said. */
 export function ProgressBar({ operation: { progress } }: { operation: OperationView }): ReactNode {

@@ -3,6 +3,16 @@
 /** What an authenticator says; its form is WebAuthn's own. */
 export type CredentialDocument = Record<string, unknown>;
 
+export interface Challenge<Options> {
+  challenge_id: string;
+  options: Options;
+}
+
+export interface Answer {
+  challenge_id: string;
+  credential: CredentialDocument;
+}
+
 export function arePasskeysAvailable(): boolean {
   return typeof PublicKeyCredential === "function" && "parseRequestOptionsFromJSON" in PublicKeyCredential;
 }

@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 
-import { policyQuery, type Role } from "./requests";
+import { policyQuery, type Role } from "./session";
 
 export interface Permission {
   isPermitted: boolean;

@@ -1,0 +1,29 @@
+import { useTranslation } from "react-i18next";
+
+import type { OperationView } from "@/api/types.gen";
+import type en from "@/locales/en.json";
+
+import { visible } from "./hostile-text";
+import { changesOf, roomOf } from "./plans";
+
+/** What an act is called; one that has no name yet shows the policy table's own. */
+export function useActName(): (act: string) => string {
+  const { t, i18n } = useTranslation();
+  return (act) => (i18n.exists(`act.${act}`) ? t(`act.${act as keyof typeof en.act}`) : act);
+}
+
+const NAMED = 3;
+
+/** What an operation does, and to what. One that applies a plan is called after what the plan changes. */
+export function useOperationName(): (operation: Pick<OperationView, "act" | "target" | "detail">) => { act: string; target: string } {
+  const { t } = useTranslation();
+  const actName = useActName();
+  return (operation) => {
+    const changes = changesOf(operation);
+    const room = roomOf(operation.act);
+    if (!room || !changes || changes.length === 0) return { act: actName(operation.act), target: visible(operation.target) };
+    const names = changes.slice(0, NAMED).map(({ name }) => visible(name));
+    const target = names.join(t("common.listSeparator"));
+    return { act: actName(room.actOf(changes)), target: changes.length > NAMED ? t("plan.andMore", { names: target, count: changes.length - NAMED }) : target };
+  };
+}
