@@ -2,7 +2,8 @@
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-SHELL_SCRIPTS := .ci/run scripts/setup scripts/setup-node scripts/debian-packages
+SHELL_SCRIPTS := .ci/run scripts/setup scripts/setup-node scripts/debian-packages scripts/docker-engine scripts/base-image \
+	scripts/apt-mirror $(wildcard stacks/mailserver/*/*.sh)
 WORKER := stacks/mailserver/email-worker
 FRONT_END := frontend
 NPM_RUN := .node/bin/npm run --silent --prefix
@@ -32,12 +33,15 @@ run: setup front-end $(if $(EDGE),worker) ## start Homeport on 127.0.0.1, withou
 	@$(BIN)/python scripts/run.py
 
 check: lint types imports node-test ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
-	@$(PYTEST) -q -n 2 -m "not services and not slow and not soak and not bench"
+	@$(PYTEST) -q -n 2 -m "not services and not slow and not stacks and not soak and not bench"
 
 test: setup worker front-end ## every test, against real daemons; installs missing Debian packages (asks first)
 	@scripts/debian-packages
 	@$(BIN)/python scripts/corpora.py
-	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 -m "not soak and not bench" && exit $$node
+	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 -m "not stacks and not soak and not bench" && exit $$node
+
+stacks-test: setup worker front-end ## build and boot the Compose stacks for real; installs a Docker engine if there is none (asks first)
+	@scripts/docker-engine $(PYTEST) -m stacks tests/stacks
 
 node-test: worker front-end ## the tests of the Email Worker, in workerd, and the units of the front end
 	@$(NPM_RUN) $(WORKER) test
@@ -74,13 +78,15 @@ lock: setup ## resolve requirements/*.txt; `make lock LOCK=--upgrade` takes newe
 	done
 	@$(PIP_COMPILE) $(LOCK) --output-file requirements/node.txt requirements/node.in
 
-bench-mail: setup ## measure the mail path against Postfix on one Dovecot
+bench-mail: setup ## measure the mail path against Postfix on one Dovecot; SCAN=1: what the scanners cost
 	@scripts/debian-packages
-	@$(BIN)/python -m tests.bench.mail
+	@$(BIN)/python -m tests.bench.mail $(if $(SCAN),--scan)
 
-bench-portal: setup ## measure the portal with 200 containers and ten operators watching
+bench-portal: setup front-end ## measure the portal with 200 containers and ten operators watching
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.portal
+	@$(BIN)/python -m tests.bench.first_load
+	@$(BIN)/python -m tests.bench.log_view
 
 bench-edge: setup worker ## measure what a message costs the Email Worker, by size
 	@$(BIN)/python -m tests.bench.edge
@@ -90,4 +96,4 @@ clean: ## remove .venv, .node and caches; var/ stays, it holds mail and keys
 	rm -rf .node $(WORKER)/node_modules $(WORKER)/dist $(FRONT_END)/node_modules $(FRONT_END)/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup worker front-end client run check test node-test soak lint format types imports lock bench-mail bench-edge bench-portal clean
+.PHONY: help setup worker front-end client run check test stacks-test node-test soak lint format types imports lock bench-mail bench-edge bench-portal clean
