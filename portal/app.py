@@ -188,7 +188,8 @@ def _jobs(db: Database, clock: Clock, readings: Readings) -> list[Job]:
         Job(f"probe {probe.name}", probe.interval_s, partial(readings.measure, probe.name), probe.timeout_s + 5, True)
         for probe in readings.probes
     ]
-    return [*probes, Job("forget what is old", every_s=86_400, work=forget_what_is_old, timeout_s=600)]
+    # Every hour, though days would do: a portal that is restarted each night would never get to a daily job.
+    return [*probes, Job("forget what is old", every_s=3_600, work=forget_what_is_old, timeout_s=600)]
 
 
 def _problems() -> APIRouter:

@@ -6,7 +6,8 @@
 One task holds the broker's event stream. Whenever the stream begins, everything is listed anew, *after* the stream was
 opened, so that nothing falls between the two; then each event renews the one container it is about. A full look every
 RELIST_S corrects what an event could not say. While broker or engine are silent the last picture stays, with its time,
-and the stream is tried again, at first after 1 s, later every 15 s.
+and the stream is tried again, at first after 1 s, later every 15 s. It goes on from the last event that was heard, also
+when it was cut off; what is heard a second time is no second death.
 
 Another task measures all running containers every SAMPLE_S and keeps KEPT_SAMPLES of each.
 
@@ -35,6 +36,8 @@ RELIST_S = 60.0
 RETRY_S = (1.0, 2.0, 5.0, 15.0)
 SAMPLE_S = 10.0
 KEPT_SAMPLES = 180  # half an hour
+REPEATED = 1024  # what a new stream may repeat: the engine remembers 256 events (moby, daemon/events)
+EARLIER_S = 1e-6  # a float does not hold the engine's nanoseconds: rather heard twice than missed
 
 # What makes a container look different from before.
 CHANGING = frozenset(
@@ -70,6 +73,8 @@ class Picture:
         self._containers: dict[str, schemas.Container] = {}
         self._samples: dict[str, deque[schemas.Sample]] = {}
         self._troubles = Troubles()
+        self._since: float | None = None  # from where a new stream goes on
+        self._noted: deque[tuple[str, str, int]] = deque(maxlen=REPEATED)
         self._tasks: list[asyncio.Task[None]] = []
         self._first_look = asyncio.Event()
         self.measured_at: float | None = None
@@ -133,14 +138,15 @@ class Picture:
         return details, self._take(details)
 
     async def _watch(self) -> None:
-        failures, since = 0, None
+        failures = 0
         while True:
             try:
-                async with self._broker.follow(schemas.Events(since=since)) as events:
+                async with self._broker.follow(schemas.Events(since=self._since)) as events:
                     await self._list()
+                    self._since = self._since or self.measured_at
                     failures = 0
                     self._say("connected", "")
-                    since = await self._follow(events, since)
+                    await self._follow(events)
                     self._say("silent", f"the engine has ended its event stream ({events.why})")
             except BrokerProblem as problem:
                 self._say("silent", problem.detail or problem.title)
@@ -150,8 +156,8 @@ class Picture:
             await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
             failures += 1
 
-    async def _follow(self, events: Flow[schemas.Event], since: float | None) -> float | None:
-        """Hear every event until the stream ends; return the moment to go on from. Look at everything at times."""
+    async def _follow(self, events: Flow[schemas.Event]) -> None:
+        """Hear every event until the stream ends. Look at everything at times."""
         loop = asyncio.get_running_loop()
         relist_at = loop.time() + RELIST_S  # a deadline: an engine that is never quiet is looked at too
         heard: asyncio.Task[schemas.Event] | None = None
@@ -161,13 +167,13 @@ class Picture:
                 await asyncio.wait([heard], timeout=max(0.0, relist_at - loop.time()))
                 if heard.done():
                     event, heard = heard.result(), None
-                    since = event.at
+                    self._since = event.at - EARLIER_S
                     await self._hear(event)
                 if loop.time() >= relist_at:
                     await self._list()
                     relist_at = loop.time() + RELIST_S
         except StopAsyncIteration:
-            return since
+            return
         finally:
             if heard is not None:
                 heard.cancel()
@@ -187,7 +193,10 @@ class Picture:
         self._on_change(None)
 
     async def _hear(self, event: schemas.Event) -> None:
-        self._troubles.hear(event)
+        noted = (event.container, event.action, event.at_ns)
+        if noted not in self._noted:
+            self._noted.append(noted)
+            self._troubles.hear(event)
         changed = None
         if event.action == "destroy":
             changed = self._drop(event.container)

@@ -83,8 +83,8 @@ class RunState:
         return await self._plans.apply(actor, APPLY, plan_id, how=how)
 
     async def undo(self, actor: Actor, plan_id: str) -> Plan:
-        """Plan the way back. Raise what Plans.undo raises."""
-        return await self._plans.undo(actor, APPLY, plan_id)
+        """Plan the way back; a container that was gone then has none. Raise what Plans.undo raises."""
+        return await self._plans.undo(actor, APPLY, plan_id, has_way_back=lambda change: change.before is not None)
 
     # -- as a subject of plans ----------------------------------------------------------------------------------------
 
@@ -124,7 +124,10 @@ class RunState:
                 tasks.create_task(put(name))
 
     async def _put_one(self, name: str, after: str, order: Order) -> dict[str, Any]:
-        """Start or stop one and wait for its end. state: the operation's, or `refused` when none was begun."""
+        """Start or stop one and wait for its end. state: the operation's, or `refused` when none was begun.
+
+        A problem beside the state `running`: it was begun, and its record cannot be read just now.
+        """
         wanted = ActOn(reason=order.how.get("reason"), grace_s=order.how["grace_s"])
         confirm = _confirmed if name in order.how.get("confirmed", ()) else None
         try:
@@ -134,7 +137,10 @@ class RunState:
                 begun = await self._room.stop(order.actor, name, wanted, confirm)
         except Problem as problem:
             return {"name": name, "operation": None, "state": "refused", "problem": problem.document()}
-        ended = await self._runner.wait(begun.id)
+        try:
+            ended = await self._runner.wait(begun.id)
+        except Problem as problem:
+            return {"name": name, "operation": begun.id, "state": begun.state.value, "problem": problem.document()}
         return {"name": name, "operation": ended.id, "state": ended.state.value, "problem": ended.error}
 
     async def _named(self, names: Sequence[str]) -> dict[str, Container]:

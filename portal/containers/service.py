@@ -94,7 +94,7 @@ class Containers:
         self.shared_list = Shared(hub, clock)
         self.picture = Picture(broker, clock, on_event=self._heard, on_change=self._changed)
         self.probes: tuple[Probe, ...] = (TroubleProbe(self.picture), StoppedProbe(self.picture))
-        self._to_keep: asyncio.Queue[str] = asyncio.Queue()
+        self._to_keep: asyncio.Queue[tuple[str, float | None]] = asyncio.Queue()  # id, and when it was removed
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -173,9 +173,14 @@ class Containers:
         return Log(lines[-tail:] if tail else [], len(lines) > tail)
 
     async def kept_logs(self) -> list[Kept]:
-        """The containers that are gone and whose lines are kept, newest first."""
+        """The containers that are gone and whose lines are kept, newest first.
+
+        Before the engine's first word only those whose removal was heard: of the others nobody knows yet.
+        """
+        await self.picture.ready()
         found = await asyncio.to_thread(self._log_store.all)
-        return [kept for kept in found if not self.picture.has(kept.id)]
+        is_known = self.picture.measured_at is not None
+        return [each for each in found if (is_known or each.removed_at) and not self.picture.has(each.id)]
 
     async def kept_log(self, container_id: str) -> list[LogLine]:
         """The kept lines of a container. Raise NoSuchContainer."""
@@ -308,9 +313,9 @@ class Containers:
         returns   False for one that was told before the stream was lost
         """
         if event.action in ENDING:
-            self._to_keep.put_nowait(event.container)
+            self._to_keep.put_nowait((event.container, None))
         elif event.action == "destroy":
-            await asyncio.to_thread(self._log_store.mark_removed, event.container, event.at)
+            self._to_keep.put_nowait((event.container, event.at))  # behind its last lines, whose keeping takes longer
         try:
             await self._database.run(lambda session: session.add(_row(event)))
         except IntegrityError:
@@ -325,9 +330,13 @@ class Containers:
 
     async def _keep_logs(self) -> None:
         while True:
-            container_id = await self._to_keep.get()
+            container_id, removed_at = await self._to_keep.get()
             try:
-                await self._keep_log(container_id)
+                if removed_at is None:
+                    await self._keep_log(container_id)
+                else:
+                    await asyncio.to_thread(self._log_store.mark_removed, container_id, removed_at)
+                    self._changed(None)
             except NoSuchContainer:
                 log.info("container_log_gone", container=container_id)
             except (BrokerProblem, OSError) as error:
@@ -355,7 +364,7 @@ class Containers:
             await asyncio.sleep(SWEEP_S)
             for container in self.picture.containers():
                 if container.state == "running":
-                    self._to_keep.put_nowait(container.id)
+                    self._to_keep.put_nowait((container.id, None))
             try:
                 await self._database.run(self._forget_old_events)
             except Problem as problem:

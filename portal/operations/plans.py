@@ -19,7 +19,7 @@ A room brings a `Subject` and calls `register`; its routes name the act, so no r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -189,11 +189,14 @@ class Plans:
             actor, act, plan.target, work, timeout_s=timeout_s, detail=detail, inverse=inverse
         )
 
-    async def undo(self, actor: Actor, act: str, plan_id: str) -> Plan:
+    async def undo(
+        self, actor: Actor, act: str, plan_id: str, *, has_way_back: Callable[[Change], bool] = lambda _: True
+    ) -> Plan:
         """Plan the way back from an applied plan. The new plan is looked at and applied like any other.
 
-        raises   PlanNotFound, PlanNotApplied; PlanStale when the world is not as the plan left it, with what going back
-                 would change now
+        has_way_back   of a change; those that have none stay out of the new plan
+        raises         PlanNotFound, PlanNotApplied; PlanStale when the world is not as the plan left it, with what
+                       going back would change now
         """
         plan = await self.get(act, plan_id)
         if plan.operation_id is None:
@@ -201,10 +204,11 @@ class Plans:
         operation = await self._runner.get(plan.operation_id)
         if operation.state is State.RUNNING:
             raise PlanNotApplied(f"operation {operation.id} is at work", operation=operation.id)
-        present = await self._look(act, plan.target, [change.name for change in plan.changes])
-        wish = {change.name: change.before for change in plan.changes}
+        changes = [change for change in plan.changes if has_way_back(change)]
+        present = await self._look(act, plan.target, [change.name for change in changes])
+        wish = {change.name: change.before for change in changes}
         back = await self._plan(actor, act, plan.target, wish, present, undoes=plan.id)
-        is_as_left = all(present.get(change.name) == change.after for change in plan.changes)
+        is_as_left = all(present.get(change.name) == change.after for change in changes)
         if operation.state is State.DONE and not is_as_left:
             raise PlanStale("what was applied has been changed since; the new plan says how", back)
         return back

@@ -112,11 +112,47 @@ def test_every_page_has_no_serious_fault_and_fits(
         page.goto(f"/{path}")
         _is_shown(page)
         page.screenshot(path=screens / _file_name(name, theme, locale, width))
-        page.add_script_tag(content=AXE.read_text())
-        found += [f"/{path} {fault}" for fault in page.evaluate(FIND_FAULTS)]
-        if over := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"):
-            found.append(f"/{path} is {over} px too wide")
+        found += [f"/{path} {fault}" for fault in _faults(page)]
     assert found == []
+
+
+@pytest.mark.parametrize(("theme", "locale", "width"), LOOKS)
+def test_what_lies_before_and_above_pages_has_no_serious_fault_and_fits(
+    portal: Portal, visit: Visit, screens: Path, theme: str, locale: str, width: int
+) -> None:
+    page = visit(portal, color_scheme=theme, locale=locale, viewport={"width": width, "height": 860}, bypass_csp=True)
+    found: list[str] = []
+
+    def look(name: str) -> None:
+        page.screenshot(path=screens / _file_name(name, theme, locale, width))
+        found.extend(f"{name}: {fault}" for fault in _faults(page))
+
+    page.goto("/setup#a-token-of-nobody")
+    expect(page.locator("input[autocomplete=new-password]").first).to_be_visible()
+    look("setup")
+    page.goto("/invitation#a-token-of-nobody")
+    expect(page.locator("input[autocomplete=new-password]").first).to_be_visible()
+    look("invitation")
+    set_up(page, portal)
+    for name, key in (("palette", "Control+k"), ("shortcuts", "?")):
+        page.locator("body").press(key)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        look(name)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.context.clear_cookies()
+    page.goto("/")
+    expect(page.locator("input[autocomplete=current-password]")).to_be_visible()
+    look("login")
+    assert found == []
+
+
+def _faults(page: Page) -> list[str]:
+    """What axe calls serious on the page as it is shown, and whether it is wider than the window."""
+    page.add_script_tag(content=AXE.read_text())
+    found: list[str] = page.evaluate(FIND_FAULTS)
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [*found, f"{over} px too wide"] if over else found
 
 
 def _file_name(name: str, theme: str, locale: str, width: int) -> Path:

@@ -236,8 +236,10 @@ function Followed({
   const again = (changesOf(operation) ?? []).filter(({ name }) => failed.has(name));
   return (
     <div className="flex flex-col gap-3 text-sm">
-      <p className="flex flex-wrap items-center gap-x-4 gap-y-1" aria-live="polite">
-        <OperationStatus operation={operation} />
+      <p className="flex flex-wrap items-center gap-x-4 gap-y-1">
+        <span aria-live="polite">
+          <OperationStatus operation={operation} />
+        </span>
         <ProgressBar operation={operation} />
         {operation.state === "running" && <span className="text-muted">{t("operations.mayLeave")}</span>}
       </p>

@@ -5,6 +5,7 @@ import { matcherOf, type Matcher } from "@/components/logs/log-search";
 import { Joiner } from "@/components/logs/sources";
 import { parseAnsi } from "@/lib/ansi";
 import type { OperationNews, OperationView } from "@/lib/operations";
+import { undoable } from "@/lib/plans";
 
 import { changed } from "./audit/audit-details";
 import { rates } from "./containers/stats-panels";
@@ -62,4 +63,13 @@ test("a start that a plan has begun is a step of it; the plan, another name and 
   expect(isStepOf({ ...step, target: "blog-php" }, whole)).toBe(false);
   expect(isStepOf({ ...step, act: "backups:run" }, whole)).toBe(false);
   expect(isStepOf(step, undefined)).toBe(false);
+});
+
+test("only what has applied a plan can be undone, and only when it has ended", () => {
+  const inverse = { act: "containers:apply", target: "plan of blog-nginx", plan_id: "p" };
+  const applied = { act: "containers:apply", state: "done", inverse, error: null } as const;
+  const failed = (type: string) => ({ ...applied, state: "failed", error: { type: `/problems/${type}`, title: "", detail: "" } }) as const;
+  expect([applied, failed("plan-incomplete"), failed("plan-stale"), failed("plan-applied")].map(undoable)).toEqual(["p", "p", null, null]);
+  expect(undoable({ ...applied, state: "running" })).toBeNull();
+  expect(undoable({ ...applied, act: "containers:start", inverse: { ...inverse, plan_id: null } })).toBeNull();
 });

@@ -77,9 +77,12 @@ export function newPlanIn(error: unknown): Plan | null {
   return isProblem(error, "plan-stale") ? ((error.members["plan"] as Plan | undefined) ?? null) : null;
 }
 
+/** Problems that ended an operation before it had changed anything; the plan may be another operation's by now. */
+const UNTOUCHED: ReadonlySet<string> = new Set(["/problems/plan-stale", "/problems/plan-applied"]);
+
 /** Id of the plan that an operation has applied and that can be undone; null when there is none, or it is at work. */
-export function undoable({ act, state, inverse }: Pick<OperationView, "act" | "state" | "inverse">): string | null {
-  return state !== "running" && roomOf(act) ? (inverse?.plan_id ?? null) : null;
+export function undoable({ act, state, inverse, error }: Pick<OperationView, "act" | "state" | "inverse" | "error">): string | null {
+  return state !== "running" && !UNTOUCHED.has(error?.type ?? "") && roomOf(act) ? (inverse?.plan_id ?? null) : null;
 }
 
 /** What an operation was to change, where it has applied a plan. */

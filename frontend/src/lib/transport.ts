@@ -12,6 +12,11 @@ const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Of requests that nobody asked for by hand: they do not keep a session alive. */
 export const BACKGROUND = { "Homeport-Background": "1" } as const;
 
+/** What a page asks by itself, such as a list after an event, is no activity of somebody who has gone away. */
+const QUIET_MS = 60_000;
+let touchedAt = performance.now();
+for (const kind of ["pointerdown", "keydown", "wheel"]) addEventListener(kind, () => (touchedAt = performance.now()), { capture: true, passive: true });
+
 /** A request that is sent twice, because a connection broke, is done once. */
 export const once = (): { "Idempotency-Key": string } => ({ "Idempotency-Key": crypto.randomUUID() });
 
@@ -23,6 +28,7 @@ async function send(input: RequestInfo | URL, init?: RequestInit): Promise<Respo
     request.headers.set("X-CSRF", "1");
     request.headers.set("Content-Type", "application/json");
   }
+  if (performance.now() - touchedAt > QUIET_MS) for (const [name, value] of Object.entries(BACKGROUND)) request.headers.set(name, value);
   let response: Response;
   try {
     response = await fetch(request);

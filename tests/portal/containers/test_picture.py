@@ -12,6 +12,7 @@ import pytest
 from kit.clock import SystemClock
 from portal.broker import schemas
 from portal.broker.client import Broker
+from portal.broker.failures import NoSuchContainer
 from portal.containers import picture as module
 from portal.containers.picture import Picture
 
@@ -33,6 +34,8 @@ class Script:
     async def ask(self, request: schemas.Request) -> Any:
         if isinstance(request, schemas.Stats):
             return schemas.Samples(samples=())
+        if isinstance(request, schemas.Inspect):
+            raise NoSuchContainer  # it has gone meanwhile
         assert isinstance(request, schemas.List)
         async with self.listed:
             self.lists += 1
@@ -120,5 +123,25 @@ async def test_change_is_told_when_its_event_is_not(is_told: bool, changes: list
         script.say("exec_die")
         await asyncio.wait_for(ended.wait(), 20)
         assert (told, picture.has(ID)) == (changes, False)
+    finally:
+        await picture.close()
+
+
+async def test_death_that_a_new_stream_repeats_is_no_second_one() -> None:
+    script = Script()
+    ended = asyncio.Event()
+
+    async def heard(event: schemas.Event) -> bool:
+        if event.action == "exec_die":
+            ended.set()
+        return True
+
+    picture = Picture(cast(Broker, script), SystemClock(), on_event=heard, on_change=lambda name: None)
+    for action in ("die", "die", "die", "exec_die"):
+        script.say(action)
+    picture.begin()
+    try:
+        await asyncio.wait_for(ended.wait(), 20)
+        assert picture.trouble(_container()) == ()
     finally:
         await picture.close()

@@ -233,10 +233,11 @@ async def test_picture_outlives_broker_and_engine(
     await room.until(lambda: room.service.picture.engine.state == "silent")
     with pytest.raises(BrokerProblem):
         await room.service.find("n1")
+    own_docker_engine.run(name="n3")
     process.start()
     await room.until(lambda: room.service.picture.engine.state == "connected")
-    own_docker_engine.run(name="n3")
-    await room.until(lambda: "n3" in room.states())
+    assert await room.heard("n3", "start") == ["create", "start"], "what happened meanwhile is heard, and once"
+    assert room.states()["n3"] == "running"
 
 
 async def test_room_without_a_broker_says_so(open_room: Callable[[Broker], Awaitable[Room]]) -> None:
@@ -417,6 +418,9 @@ async def test_planned_container_that_is_gone_is_said_and_not_stopped(room: Room
     results = {each["name"]: each for each in operation.result["results"]}
     assert (results["n1"]["state"], results["n2"]["state"]) == ("refused", "done")
     assert results["n1"]["problem"]["type"] == "/problems/no-such-container"
+    docker_engine.run(name="n1")
+    back = await room.run_state.undo(ANNA, stale.value.plan.id)
+    assert [change.name for change in back.changes] == ["n2"], "to be gone is nothing that a plan brings about"
 
 
 async def test_cancelled_plan_begins_nothing_more(room: Room, docker_engine: DockerEngine) -> None:

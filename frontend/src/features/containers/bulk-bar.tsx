@@ -54,6 +54,7 @@ export function BulkBar({
     },
   });
   const isEmpty = containers.length === 0;
+  const why = isStale ? t("containers.staleActs") : !planned.isPermitted && planned.role ? t("common.needsRole", { role: t(`role.${planned.role}`) }) : null;
   return (
     <div className={isEmpty ? "contents" : BAR}>
       {!isEmpty && (
@@ -66,6 +67,7 @@ export function BulkBar({
               {t(`containers.${act}.verb`)}
             </Button>
           ))}
+          {why && <span className="text-xs text-muted">{why}</span>}
           {containers.length <= MAX_MERGED && (
             <Link to="/logs" search={{ of: containers.map(({ name }) => name).join(",") }} className={buttonLook()}>
               {t("containers.mergedLogs")}
