@@ -205,6 +205,7 @@ def create_app(delivery: Delivery, spool: Spool, ledger: Ledger, observer: Obser
             verdict=dataclasses.asdict(verdict) if verdict is not None else None,
             attempts=0,
             reason=f"released by {actor}",
+            released_at=clock.now(),
         )
         overruled = verdict.reason if verdict is not None and verdict.released_by else ""
         await record(request, queue_id, State.QUEUED, Step.RELEASED, overruled)

@@ -352,7 +352,7 @@ class Delivery:
         now = self._clock.now()
         attempts = claimed.entry.attempts + 1
         entry = dataclasses.replace(claimed.entry, attempts=attempts, unsettled_claims=0, reason=reason)
-        if now - entry.received_at >= retry.HOLD_AFTER_S:
+        if now - (entry.released_at or entry.received_at) >= retry.HOLD_AFTER_S:
             await self._hold(
                 claimed, entry, verdict, f"not delivered in {retry.HOLD_AFTER_S // 86400:.0f} days: {reason}"
             )

@@ -68,6 +68,7 @@ class Entry:
     unsettled_claims  times delivery died while it held this entry; reset by every settled attempt
     verdict           what the scanners said (`Verdict` as a dict); None = not scanned yet: delivery scans first
     reason            why the entry is where it is: last reply, or why it is held
+    released_at       when an operator last released it from hold: the days of trying begin anew
     """
 
     queue_id: str
@@ -81,6 +82,7 @@ class Entry:
     attempts: int = 0
     unsettled_claims: int = 0
     reason: str = ""
+    released_at: float | None = None
     version: int = 1
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -1,8 +1,9 @@
 """Rspamd over HTTP: `POST /checkv2` with the raw message, its envelope, and the client that Cloudflare saw.
 
 Without the client's address SPF, RBL and HELO rules would judge Cloudflare. Address and HELO come from the trusted
-trace block (trace_headers.py); where it is missing they are left out. Each message has a connection of its own, which
-is what Rspamd's workers want; the body streams, at most one chunk of it is here twice.
+trace block (trace_headers.py); where it is missing, or names a client that cannot be one, they are left out. Each
+message has a connection of its own, which is what Rspamd's workers want; the body streams, at most one chunk of it is
+here twice.
 
 The answer is a stranger's: it is bounded before it is parsed, held to its form, and whatever of it goes on, into a
 header, a log or the spool, is made printable first (symbols quote the message).
@@ -11,6 +12,7 @@ header, a log or the spool, is made printable first (symbols quote the message).
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import re
 from collections.abc import Iterator
@@ -134,15 +136,34 @@ class Rspamd:
             return response.status_code, bytes(answer)
 
 
+# What Rspamd takes for its own network (options.inc, `local_addrs`), whose mail it asks neither SPF nor DMARC nor block
+# lists about. Cloudflare sees no such client, so only a trace block that the sender wrote names one.
+_LOCAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+            *("::1", "fc00::/7", "fe80::/10"),
+        ),
+    )
+)
+
+
 def _about(envelope: Envelope, trace: Trace, hostname: str) -> Iterator[tuple[str, str]]:
     yield "From", _header_value(envelope.mail_from) or "<>"
     yield "Rcpt", _header_value(envelope.rcpt_to)
     yield "Queue-Id", envelope.message_id
     yield "MTA-Name", hostname
-    if trace.client_ip is not None:
+    if trace.client_ip is not None and not _is_local(trace.client_ip):
         yield "IP", trace.client_ip
     if trace.helo is not None:
         yield "Helo", trace.helo
+
+
+def _is_local(client_ip: str) -> bool:
+    ip = ipaddress.ip_address(client_ip)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in network for network in _LOCAL)
 
 
 def _header_value(address: str) -> str:

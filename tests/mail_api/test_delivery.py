@@ -179,16 +179,18 @@ class TestAttempt:
         assert delivered.step is Step.DELIVERED
 
     async def test_message_that_failed_for_five_days_is_held(self, tmp_path: Path, clock: MovableClock) -> None:
-        with ScriptedLmtp(body=[LATER] * 2) as peer:
+        with ScriptedLmtp(body=[LATER] * 3) as peer:
             async with queue_before(tmp_path, clock, peer.port) as queue:
                 old = clock.now() - retry.HOLD_AFTER_S
-                given_up, not_yet = (
+                given_up, not_yet, released = (
                     await queue.put(received_at=old),
                     await queue.put(received_at=old + 1, rcpt_to="b@c.test"),
+                    await queue.put(received_at=old, released_at=old + 1, rcpt_to="d@c.test"),
                 )
                 queue.start()
                 await queue.arrives(given_up, Place.HOLD)
                 await queue.attempted(not_yet, 1)
+                await queue.attempted(released, 1)
                 assert queue.read(given_up, Place.HOLD).reason == f"not delivered in 5 days: {LATER} (data)"
                 assert await queue.parts.ledger.state_of(given_up.queue_id) is State.HELD
                 assert [event.step for event in await queue.events(given_up)] == [Step.HELD]

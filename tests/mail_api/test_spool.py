@@ -345,6 +345,7 @@ entries = st.builds(
     attempts=st.integers(0, 10**6),
     unsettled_claims=st.integers(0, 10),
     reason=st.text(),
+    released_at=st.none() | st.floats(0, 1e11),
 )
 
 

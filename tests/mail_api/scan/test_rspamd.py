@@ -61,6 +61,13 @@ class TestQuestion:
             await ask(peer.url, trace=Trace(None, None, 0))
         assert not {"ip", "helo"} & dict(peer.fields).keys()
 
+    @pytest.mark.parametrize("client_ip", ["127.0.0.1", "10.1.2.3", "172.18.0.1", "::1", "fd00::1", "::ffff:127.0.0.1"])
+    async def test_client_of_a_forged_block_is_not_taken_for_a_neighbour(self, client_ip: str) -> None:
+        """Of its own network Rspamd asks neither SPF nor block lists."""
+        with ScriptedRspamd(opinion()) as peer:
+            await ask(peer.url, trace=Trace(client_ip, "there.example", 0))
+        assert "ip" not in dict(peer.fields)
+
     async def test_address_cannot_write_header_fields(self) -> None:
         with ScriptedRspamd(opinion()) as peer:
             found = await ask(peer.url, mail_from="a@b\r\nIP: 127.0.0.1", rcpt_to="用户\x00@home.test")
