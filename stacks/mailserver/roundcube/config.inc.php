@@ -2,12 +2,10 @@
 // Roundcube. What is not here is as in defaults.inc.php.
 
 // nginx counts POST ?_task=login and says so in HOMEPORT_LOGIN. Roundcube would take a login in other forms of request as well: those
-// would be uncounted, so there is no such login.
-foreach ([$_GET, $_POST, $_COOKIE] as $given) {
-    if (($given['_action'] ?? null) === 'login' && ($_SERVER['HOMEPORT_LOGIN'] ?? '') !== 'counted') {
-        http_response_code(400);
-        exit;
-    }
+// would be uncounted, so there is no such login. It reads _action loosely ("login!" is login to it), but a password only here.
+if (isset($_POST['_pass']) && ($_SERVER['HOMEPORT_LOGIN'] ?? '') !== 'counted') {
+    http_response_code(400);
+    exit;
 }
 
 $secret = static function (string $name): string {
@@ -27,7 +25,7 @@ $config['des_key'] = $secret('roundcube_des_key'); // 24 characters; roundcube.s
 $unverified = ['ssl' => ['verify_peer' => false, 'verify_peer_name' => false]];
 $config['imap_host'] = 'ssl://mail-dovecot.webmail:10993';
 $config['imap_conn_options'] = $unverified;
-$config['imap_timeout'] = 15;
+$config['imap_timeout'] = 30; // after wrong passwords Dovecot lets whatever comes from this container wait, up to 17 s
 $config['smtp_host'] = 'tls://mail-postfix.webmail:10587';
 $config['smtp_user'] = '%u';
 $config['smtp_pass'] = '%p';

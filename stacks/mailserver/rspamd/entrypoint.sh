@@ -58,4 +58,12 @@ for module in ${RSPAMD_DISABLED_MODULES:-}; do
     echo 'enabled = false;' > "$override/$module.conf"
 done
 
+# Rspamd looks its database up once, while it reads its configuration; what it does not find then is off until its next start: no limit of
+# a sender, no learning. When the whole machine starts, the two containers come in any order.
+until getent ahostsv4 mail-valkey > /dev/null; do
+    [ -n "${told:-}" ] || echo "mail-rspamd: waiting for mail-valkey, which is not up yet; until then mail is queued" >&2
+    told=yes
+    sleep 1
+done
+
 exec rspamd --no-fork
