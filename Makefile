@@ -41,7 +41,7 @@ test: setup worker front-end ## every test, against real daemons; installs missi
 	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 -m "not stacks and not soak and not bench" && exit $$node
 
 stacks-test: setup worker front-end ## build and boot the Compose stacks for real; installs a Docker engine if there is none (asks first)
-	@scripts/docker-engine $(PYTEST) -m stacks tests/stacks
+	@scripts/docker-engine $(PYTEST) -m stacks tests/stacks tests/portal/stacks
 
 node-test: worker front-end ## the tests of the Email Worker, in workerd, and the units of the front end
 	@$(NPM_RUN) $(WORKER) test

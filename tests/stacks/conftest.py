@@ -64,6 +64,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.failed and running is not None:
         try:
             report.sections.append(("containers that are not well", running.troubles() or "none"))
+            report.sections.append(("mail that waits", running.waiting() or "none"))
         except (ServiceFailed, OSError) as error:  # the engine itself may be what failed
             report.sections.append(("containers", str(error)))
     return report  # type: ignore[return-value]

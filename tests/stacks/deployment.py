@@ -11,7 +11,8 @@ Every setting is given here, so no .env of this checkout counts; ports are free 
 directory, the HDD a small tmpfs, so that it can be full. Needs root: data belong to the containers' users.
 
 Entering builds the images and boots; what is not up then is shown with its log. Leaving takes everything away, also
-after a failed start: containers, networks, volumes, directories. Images stay, they are the next run's cache.
+after a failed start: containers, networks, volumes, directories. Images stay, they are the next run's cache. When the
+test process itself dies without a word, a small shell beside it does the same.
 """
 
 from __future__ import annotations
@@ -58,6 +59,17 @@ RELAY_USER, RELAY_PASSWORD = "apikey", "SG.of-this-test"
 CLAMAV_USER = 3310
 EICAR_NAME = "Eicar-Test-Signature"
 
+# Waits for a line; an end of file means that the test process is gone, and all of PROJECT and DIRECTORY go with it.
+GUARD = """
+read _ && exit
+label=label=com.docker.compose.project=$PROJECT
+docker ps --all --quiet --filter $label | xargs -r docker rm --force --volumes
+docker network ls --quiet --filter $label | xargs -r docker network rm
+docker volume ls --quiet --filter $label | xargs -r docker volume rm
+umount "$HDD"
+rm -rf "$DIRECTORY"
+"""
+
 # Whatever sets something for a stack or for Compose; a test must not depend on its caller's.
 FOREIGN = ("HOMEPORT_", "MAIL_", "COMPOSE_", "TAILSCALE_", "PORTAL_", "RSPAMD_", "CLOUDFLARED_")
 
@@ -92,6 +104,7 @@ class Deployment(Service):
         }
         self.tunnel_port = free_port()
         self._settings = dict(settings or {})
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def portal_url(self) -> str:
@@ -144,6 +157,14 @@ class Deployment(Service):
     # -- start and end --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self._guard = subprocess.Popen(
+            ["sh", "-c", GUARD],
+            env=self.environment | {"PROJECT": self.project, "HDD": str(self.hdd), "DIRECTORY": str(self.directory)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is not for it
+        )
         self._prepare()
         began = time.monotonic()
         self.compose("build", "--quiet", timeout_s=BUILD_S)
@@ -162,6 +183,9 @@ class Deployment(Service):
         if os.path.ismount(self.hdd):
             run(["umount", str(self.hdd)])
         shutil.rmtree(self.directory, ignore_errors=True)
+        if self._guard is not None:
+            self._guard.communicate(b"\n")
+            self._guard = None
         if left := self.left_behind():
             raise ServiceFailed(f"left behind: {left}")
 
@@ -326,6 +350,16 @@ class Deployment(Service):
         page = json.loads(self._homeport("mail", "queue", "list", "--place", place, "--json"))
         entries: list[dict[str, Any]] = page["entries"]
         return entries
+
+    def waiting(self) -> str:
+        """The same of all places for a person, and what ingress and delivery said last."""
+        lines = [
+            f"{place}: {entry['queue_id']} to {entry['rcpt_to']}, {entry.get('attempts')} tries, {entry.get('reason')}"
+            for place in ("queue", "active", "hold", "corrupt")
+            for entry in self.spooled(place)
+        ]
+        logs = [f"-- {service}\n{self.log(service, 15)}" for service in ("mail-ingress", "mail-delivery")]
+        return "\n".join([*lines, *logs])
 
     def retry(self) -> None:
         """Let everything in the queue be tried now."""
