@@ -85,6 +85,7 @@ def test_letter_written_in_webmail_leaves_by_the_smarthost(stack: Deployment, an
     subject = f"from webmail {secrets.token_hex(4)}"
     log_in(page, anna.address, anna.password)
     expect(page.locator("#messagelist")).to_be_attached()
+    page.wait_for_load_state("networkidle")  # Roundcube keeps what the last of two requests at once makes of a session
     page.goto("/?_task=mail&_action=compose")
     page.locator("#_to, #to, .recipient-input input").first.fill("bob@remote.test")
     page.keyboard.press("Enter")
