@@ -112,7 +112,7 @@ class Edge:
             yield EdgeService(settings, cf, clock=SystemClock(), say=say, pause_s=0.01)
 
     def run(self, *arguments: str, stdin: str = "") -> Ended:
-        return self.run_cli(*arguments, stdin=stdin, environment=self.environment)
+        return self.run_cli("edge", *arguments, stdin=stdin, environment=self.environment)
 
     def deploy(self, *arguments: str) -> Ended:
         """Deploy, and be sure that it worked."""
@@ -185,7 +185,7 @@ def edge(cf: CloudflareFake, tmp_path: Path, run_cli: Callable[..., Ended]) -> E
 
 @pytest.fixture
 def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Run `homeport edge` in this process. Settings come as environment variables, as in a shell."""
+    """Run `homeport` in this process, without a terminal. Settings come as environment variables, as in a shell."""
 
     def run(*arguments: str, environment: dict[str, str], stdin: str = "") -> Ended:
         with monkeypatch.context() as patch:
@@ -194,7 +194,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
             capsys.readouterr()
             with pytest.raises(SystemExit) as ended:
-                cli.main(["edge", *arguments])
+                cli.main(arguments)
         out, err = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         assert "Traceback" not in err

@@ -17,7 +17,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from tests.services.process import Daemon, Service, ServiceFailed, free_port
+from tests.services.process import Daemon, Server, ServiceFailed, free_port
 
 ANSWER_S = 5.0
 TEST_FILES = Path("/usr/share/clamav-testfiles")
@@ -29,7 +29,7 @@ def eicar() -> bytes:
     return rb"X5O!P%@AP[4\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
 
 
-class Clamd(Service):
+class Clamd(Server):
     """One clamd in a directory of its own, the same address for as long as the object lives.
 
     unix              listen on a unix socket instead of a port
@@ -69,26 +69,6 @@ class Clamd(Service):
     def address(self) -> str:
         """As HOMEPORT_MAIL_CLAMD takes it."""
         return f"unix://{self._socket}" if self._socket else f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.daemon.start()
-
-    def stop(self) -> None:
-        self.daemon.stop()
-
-    def kill(self) -> None:
-        self.daemon.kill()
-
-    def pause(self) -> None:
-        """Let it hang: it accepts connections and never answers. `stop`, `kill` and `close` still work."""
-        self.daemon.pause()
-
-    def resume(self) -> None:
-        self.daemon.resume()
-
-    def close(self) -> None:
-        self.daemon.kill()
-        shutil.rmtree(self.directory)
 
     def _answers(self) -> None:
         with socket.socket(socket.AF_UNIX if self._socket else socket.AF_INET) as connection:

@@ -35,7 +35,7 @@ from typing import Any
 
 import docker  # type: ignore[import-untyped]
 
-from tests.services.process import POLL_S, Daemon, Service, ServiceFailed
+from tests.services.process import POLL_S, Daemon, Server, ServiceFailed
 
 IMAGE = "homeport-test/busybox:1"
 ANSWER_S = 10.0
@@ -84,7 +84,7 @@ class TestContainer:
         self.engine.client.api.remove_container(self.id, force=True)
 
 
-class DockerEngine(Service):
+class DockerEngine(Server):
     """One engine in a directory and namespaces of its own."""
 
     def __init__(self) -> None:
@@ -124,23 +124,11 @@ class DockerEngine(Service):
         if not self.client.images.list(name=IMAGE):
             self._import_image()
 
-    def kill(self) -> None:
-        """End it at once, with all its containers."""
-        self.daemon.kill()
-
-    def pause(self) -> None:
-        """Let it hang: it accepts connections and never answers."""
-        self.daemon.pause()
-
-    def resume(self) -> None:
-        self.daemon.resume()
-
     def close(self) -> None:
         """Kill it and remove its directory."""
         if self._client is not None:
             self._client.close()
-        self.daemon.kill()
-        shutil.rmtree(self.directory)
+        super().close()
 
     def run(
         self,

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.services.process import POLL_S, Daemon, Service, ServiceFailed, free_port
+from tests.services.process import POLL_S, Daemon, Server, ServiceFailed, free_port
 
 ANSWER_S = 5.0  # for one answer of a daemon that runs on this machine
 PASSWORD = "correct-horse"  # of every user
@@ -70,7 +70,7 @@ class Mailbox:
             return [part[1] for part in parts if isinstance(part, tuple)]
 
 
-class Dovecot(Service):
+class Dovecot(Server):
     """One Dovecot in a directory of its own, the same ports for as long as the object lives.
 
     lmtp_processes   at most so many LMTP sessions at once; further connections wait unanswered
@@ -106,32 +106,9 @@ class Dovecot(Service):
     def lmtp_unix_url(self) -> str:
         return f"lmtp+unix://{self.lmtp_socket}"
 
-    def start(self) -> None:
-        self.daemon.start()
-
-    def stop(self) -> None:
-        """End it in order. Connections are refused until `start`."""
-        self.daemon.stop()
-
-    def kill(self) -> None:
-        """End it like a power cut would: nothing is said on any connection but its end."""
-        self.daemon.kill()
-
     def restart(self) -> None:
         self.stop()
         self.start()
-
-    def pause(self) -> None:
-        """Let it hang: it accepts connections and never answers. `stop`, `kill` and `close` still work."""
-        self.daemon.pause()
-
-    def resume(self) -> None:
-        self.daemon.resume()
-
-    def close(self) -> None:
-        """Kill it and remove its directory, mail included."""
-        self.daemon.kill()
-        shutil.rmtree(self.directory)
 
     def add_user(self, address: str | None = None, *, quota_bytes: int | None = None) -> Mailbox:
         """Return a new mailbox; with quota_bytes, one that refuses what would exceed it. Known when this returns.

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pymysql  # type: ignore[import-untyped]
 
-from tests.services.process import Daemon, Service, ServiceFailed, free_port
+from tests.services.process import Daemon, Server, ServiceFailed, free_port
 
 INSTALL_S = 120.0  # 3 s on an idle machine
 ANSWER_S = 10
 
 
-class MariaDB(Service):
+class MariaDB(Server):
     """One server in a directory of its own, the same port for as long as the object lives.
 
     options   more of mariadbd's options, such as "--log-bin"
@@ -54,22 +54,6 @@ class MariaDB(Service):
     @property
     def unix_socket(self) -> Path:
         return self.directory / "socket"
-
-    def start(self) -> None:
-        self.daemon.start()
-
-    def stop(self) -> None:
-        """End it in order. Connections are refused until `start`."""
-        self.daemon.stop()
-
-    def kill(self) -> None:
-        """End it like a power cut would."""
-        self.daemon.kill()
-
-    def close(self) -> None:
-        """Kill it and remove its directory, data included."""
-        self.daemon.kill()
-        shutil.rmtree(self.directory)
 
     def execute(self, *statements: str) -> None:
         """Run statements as root."""

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.services.process import Daemon, Service, ServiceFailed, free_port
+from tests.services.process import Daemon, Server, ServiceFailed, free_port
 
 ANSWER_S = 5.0
 
@@ -45,7 +45,7 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix(Service):
+class Postfix(Server):
     """One Postfix before the LMTP server on 127.0.0.1:lmtp_port.
 
     domains       their addresses are accepted and handed to the LMTP server, whether it knows them or not
@@ -74,14 +74,6 @@ class Postfix(Service):
             raise ServiceFailed(f"postfix check: {error.stderr}") from error
         master = [f"{_parameter('daemon_directory')}/master", "-c", str(configuration), "-s"]
         self.daemon = Daemon(master, ready=self._answers, log=self.directory / "maillog")
-
-    def start(self) -> None:
-        self.daemon.start()
-
-    def close(self) -> None:
-        """Kill it and remove its directory, queue included."""
-        self.daemon.kill()
-        shutil.rmtree(self.directory)
 
     def queued(self) -> list[Path]:
         """The queue files of messages that were accepted and aren't delivered."""

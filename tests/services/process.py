@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -219,3 +220,33 @@ class Daemon:
                 return False
             time.sleep(POLL_S)  # grandchildren can't be waited for, only looked at
         return True
+
+
+class Server(Service):
+    """A daemon in a directory of its own, on the same address for as long as the object lives. A subclass sets both."""
+
+    directory: Path
+    daemon: Daemon
+
+    def start(self) -> None:
+        self.daemon.start()
+
+    def stop(self) -> None:
+        """End it in order. Connections are refused until `start`."""
+        self.daemon.stop()
+
+    def kill(self) -> None:
+        """End it like a power cut would: nothing is said on any connection but its end."""
+        self.daemon.kill()
+
+    def pause(self) -> None:
+        """Let it hang: it accepts connections and never answers. `stop`, `kill` and `close` still work."""
+        self.daemon.pause()
+
+    def resume(self) -> None:
+        self.daemon.resume()
+
+    def close(self) -> None:
+        """Kill it and remove its directory, data included."""
+        self.daemon.kill()
+        shutil.rmtree(self.directory)

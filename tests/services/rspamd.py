@@ -21,7 +21,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.services.process import Daemon, Service, free_port
+from tests.services.process import Daemon, Server, free_port
 
 ANSWER_S = 5.0
 REJECT_SCORE, MARK_SCORE = 15.0, 6.0
@@ -34,7 +34,7 @@ def pattern(action: str = "reject") -> bytes:
     return _PATTERNS[action] + b"JS*C4JDBQADN1.NSBN3*2IDNEN*" + b"GTUBE-STANDARD-ANTI-" + b"UBE-TEST-EMAIL*C.34X"
 
 
-class Rspamd(Service):
+class Rspamd(Server):
     """One Rspamd in a directory of its own, the same port for as long as the object lives.
 
     max_message_bytes   larger ones are refused by it
@@ -60,26 +60,6 @@ class Rspamd(Service):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.daemon.start()
-
-    def stop(self) -> None:
-        self.daemon.stop()
-
-    def kill(self) -> None:
-        self.daemon.kill()
-
-    def pause(self) -> None:
-        """Let it hang: it accepts connections and never answers. `stop`, `kill` and `close` still work."""
-        self.daemon.pause()
-
-    def resume(self) -> None:
-        self.daemon.resume()
-
-    def close(self) -> None:
-        self.daemon.kill()
-        shutil.rmtree(self.directory)
 
     def check(self, message: bytes, **headers: str) -> dict[str, Any]:
         """Ask it directly; return its answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 import pymysql  # type: ignore[import-untyped]
 import pytest
 
-from kit import cli
 from portal.mailboxes.database import MailDatabase
 from portal.mailboxes.settings import MailboxesSettings
 from tests.portal.conftest import Ended
@@ -39,7 +37,7 @@ class MailDb:
 
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Ended:
         """`homeport mailboxes ...`; whatever it prints, no secret is in it."""
-        ended = self.run_cli(*arguments, stdin=stdin, environment=self.environment | environment)
+        ended = self.run_cli("mailboxes", *arguments, stdin=stdin, environment=self.environment | environment)
         assert "canary" not in ended.out + ended.err
         return ended
 
@@ -79,14 +77,14 @@ def make_accounts(server: MariaDB, *names: str) -> None:
 
 
 @pytest.fixture
-def empty(mariadb: MariaDB, run_mailboxes: Callable[..., Ended]) -> Iterator[MailDb]:
+def empty(mariadb: MariaDB, run_cli: Callable[..., Ended]) -> Iterator[MailDb]:
     """Database and accounts, and nothing in it."""
     make_accounts(mariadb, *PASSWORDS)
     mariadb.execute(
         "CREATE OR REPLACE DATABASE mail CHARACTER SET utf8mb4",
         "GRANT ALL ON mail.* TO mail_owner@'%' WITH GRANT OPTION",
     )
-    yield MailDb(mariadb, run_mailboxes)
+    yield MailDb(mariadb, run_cli)
     mariadb.execute("DROP DATABASE mail", *(f"DROP USER IF EXISTS {name}@'%'" for name in PASSWORDS))
 
 
@@ -98,26 +96,6 @@ def mail(empty: MailDb) -> MailDb:
     database.close()
     empty.done("domain", "add", "example.org")
     return empty
-
-
-@pytest.fixture
-def run_mailboxes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """`homeport mailboxes` in this process, without a terminal."""
-
-    def run(*arguments: str, environment: dict[str, str], stdin: str = "") -> Ended:
-        with monkeypatch.context() as patch:
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
-            capsys.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                cli.main(["mailboxes", *arguments])
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        assert "Traceback" not in err
-        return Ended(ended.value.code, out, err)
-
-    return run
 
 
 def documents(ended: Ended) -> Any:

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from kit import cli
 from portal.stacks.checks import check
 from portal.stacks.prepare import prepare
 from portal.stacks.stack import Stack
@@ -136,21 +135,13 @@ def ready(bare: Workplace, tmp_path: Path) -> Workplace:
 
 
 @pytest.fixture
-def run_stack(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """`homeport stack` in this process."""
+def run_stack(run_cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """`homeport stack` in this process, without what this machine's environment says of a stack."""
 
     def run(*arguments: str, environ: dict[str, Any] | None = None) -> Ended:
         with monkeypatch.context() as patch:
             for name in [each for each in os.environ if each.startswith(("MAIL_", "HOMEPORT_", "TAILSCALE_"))]:
                 patch.delenv(name)
-            for name, value in (environ or {}).items():
-                patch.setenv(name, value)
-            capsys.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                cli.main(["stack", *arguments])
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        assert "Traceback" not in err
-        return Ended(ended.value.code, out, err)
+            return run_cli("stack", *arguments, environment=environ or {})
 
     return run
