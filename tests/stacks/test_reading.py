@@ -46,16 +46,24 @@ def test_nothing_is_said_before_tls(anna: StackMailbox, protocol: str) -> None:
         assert b"OK" not in plain.recv(1000)
 
 
-def test_old_tls_is_refused(anna: StackMailbox) -> None:
-    old = anna.tls
-    old.minimum_version = ssl.TLSVersion.TLSv1_2
-    old.maximum_version = ssl.TLSVersion.TLSv1_2
-    for protocol in ("imaps", "pop3s", "submissions", "webmail"):
-        with (
-            socket.create_connection((HOST, anna.ports[protocol]), timeout=10.0) as plain,
-            old.wrap_socket(plain, server_hostname=HOST) as secured,
-        ):
-            assert secured.version() == "TLSv1.2"  # the oldest there is; a client of today cannot even offer 1.1
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # to offer them is the point
+@pytest.mark.parametrize("protocol", ["imaps", "pop3s", "submissions", "webmail"])
+def test_tls_begins_at_1_2(anna: StackMailbox, protocol: str) -> None:
+    """1.0 and 1.1 are refused by the server's own alert, not for want of a client that offers them; 1.2 is spoken."""
+    old, oldest_allowed = anna.tls, anna.tls
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with (
+        socket.create_connection((HOST, anna.ports[protocol]), timeout=10.0) as plain,
+        pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"),
+    ):
+        old.wrap_socket(plain, server_hostname=HOST)
+    oldest_allowed.maximum_version = ssl.TLSVersion.TLSv1_2
+    with (
+        socket.create_connection((HOST, anna.ports[protocol]), timeout=10.0) as plain,
+        oldest_allowed.wrap_socket(plain, server_hostname=HOST) as secured,
+    ):
+        assert secured.version() == "TLSv1.2"
 
 
 def test_special_folders_are_there(anna: StackMailbox) -> None:

@@ -17,6 +17,7 @@ from tests.services.edge import TAKEN, Edge
 from tests.services.homeport import eventually
 from tests.stacks.deployment import SUBMISSION_RATE, Deployment
 from tests.stacks.mailbox import StackMailbox
+from tests.stacks.test_reading import learned, words
 from tests.stacks.test_way_in import letter
 
 KILLED = ("mail-ingress", "mail-delivery", "mail-dovecot", "mail-db", "mail-postfix")
@@ -123,3 +124,16 @@ def test_recreated_stack_has_everything_it_had(stack: Deployment, edge: Edge, an
     assert anna.messages() == before
     assert edge.receive(letter(anna, "after"), rcpt_to=anna.address) == TAKEN
     anna.wait_for(2)
+
+
+def test_rspamd_that_starts_before_its_database_waits_for_it(stack: Deployment, edge: Edge, anna: StackMailbox) -> None:
+    """As after a reboot, where nobody keeps an order: without it there would be no limit and no learning, silently."""
+    with stack.stopped("mail-valkey"):
+        stack.compose("restart", "mail-rspamd")
+        eventually(lambda: "waiting for mail-valkey" in stack.log("mail-rspamd"), within_s=30.0)
+    stack.wait_until_healthy("mail-rspamd")
+    before = learned(stack)["BAYES_SPAM"]
+    assert edge.receive(letter(anna, "teach", words()), rcpt_to=anna.address) == TAKEN
+    anna.wait_for(1)
+    anna.move("INBOX", "Junk")
+    eventually(lambda: learned(stack)["BAYES_SPAM"] == before + 1, within_s=30.0)

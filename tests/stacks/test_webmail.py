@@ -107,6 +107,19 @@ def test_login_by_guessing_is_slowed_down(stack: Deployment, page: Page) -> None
     expect(page.locator("#rcmloginuser")).to_be_visible()
 
 
+@pytest.mark.parametrize("action", ["login", "login!", "lo<b>gin"])
+def test_login_that_is_not_counted_is_no_login(stack: Deployment, anna: StackMailbox, page: Page, action: str) -> None:
+    """Roundcube reads `_task` and `_action` loosely and from the body too; nginx counts by the address alone."""
+    form: dict[str, str | float | bool] = {
+        "_task": "login",
+        "_action": action,
+        "_user": anna.address,
+        "_pass": anna.password,
+    }
+    answer = page.request.post(f"https://127.0.0.1:{stack.ports['webmail']}/", form=form, max_redirects=0)
+    assert answer.status == 400
+
+
 def _host(request: Request) -> str:
     return (
         request.url.removeprefix("https://").partition("/")[0].partition(":")[0]
