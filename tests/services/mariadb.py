@@ -37,14 +37,15 @@ class MariaDB(Server):
         account = "--user=mysql" if os.geteuid() == 0 else f"--user={os.environ.get('USER', 'nobody')}"
         if os.geteuid() == 0:
             shutil.chown(self.directory, "mysql", "mysql")
-        data = f"--datadir={self.directory}/data"
+        # A starting server removes old temporary tables, also those of others in the same directory.
+        data = (f"--datadir={self.directory}/data", f"--tmpdir={self.directory}")
         try:
-            _install(data, account)
+            _install(*data, account)
         except BaseException:
             shutil.rmtree(self.directory)
             raise
         argv = (
-            *(_program("mariadbd"), "--no-defaults", data, account),
+            *(_program("mariadbd"), "--no-defaults", *data, account),
             *(f"--socket={self.unix_socket}", f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve"),
             *(f"--pid-file={self.directory}/pid", "--performance-schema=OFF", "--innodb-buffer-pool-size=32M"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=16M", "--innodb-doublewrite=0", *options),
@@ -81,11 +82,11 @@ class MariaDB(Server):
                 raise ConnectionError(f"port {self.port} is not MariaDB's")
 
 
-def _install(data: str, account: str) -> None:
+def _install(*options: str) -> None:
     """Make the server's own tables. Raise ServiceFailed when the program is missing, or when it fails."""
     made = subprocess.run(
         (
-            *(_program("mariadb-install-db"), "--no-defaults", data, account, "--skip-test-db"),
+            *(_program("mariadb-install-db"), "--no-defaults", *options, "--skip-test-db"),
             *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
         ),
         capture_output=True,

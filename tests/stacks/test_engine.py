@@ -54,6 +54,14 @@ def test_engine_is_started_for_the_command_and_ended_after_it(tmp_path: Path) ->
     assert "Cannot connect to the Docker daemon" in ended.stderr
 
 
+def test_pid_files_of_an_engine_that_lost_its_machine_are_not_believed(tmp_path: Path) -> None:
+    left = "mkdir -p /run/docker/containerd; echo 1 | tee /run/docker.pid > /run/docker/containerd/containerd.pid; "
+    ended = apart(tmp_path, f"{left} {ENGINE} docker info --format started:{{{{.ID}}}}; ls /run | grep homeport-docker")
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines()[1].startswith("started:")
+    assert len(ended.stdout.splitlines()) == 2, "nothing of it is left in /run"
+
+
 def test_two_at_once_start_one_engine_and_the_last_ends_it(tmp_path: Path) -> None:
     both = f"{ENGINE} sh -c 'docker info --format {{{{.ID}}}}; sleep 0.5; docker info --format {{{{.ID}}}}'"
     ended = apart(tmp_path, f"{both} & {both} & wait; pgrep -c dockerd")
