@@ -35,8 +35,8 @@ POST_TIMEOUT_S = 60.0
 
 
 def message(body: bytes = b"Hello.\r\n") -> bytes:
-    """A small message that differs from every other one."""
-    return b"From: <a@example.org>\r\nMessage-ID: <%s@example.org>\r\n\r\n" % secrets.token_hex(8).encode() + body
+    """A small message that differs from every other one. Its id doesn't end in its sender's address: that is spam."""
+    return b"From: <a@example.org>\r\nMessage-ID: <%s.1@example.org>\r\n\r\n" % secrets.token_hex(8).encode() + body
 
 
 def received(stored: bytes) -> tuple[str, bytes]:

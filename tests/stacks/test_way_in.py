@@ -17,7 +17,7 @@ from tests.stacks.deployment import DOMAIN, Deployment, eicar, full, gtube
 from tests.stacks.mailbox import StackMailbox
 
 CLEAN = (
-    b"Message-ID: <%s@example.org>\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\nFrom: A <a@example.org>\r\n"
+    b"Message-ID: <%s.1@example.org>\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\nFrom: A <a@example.org>\r\n"
     b"To: <%s>\r\nSubject: %s\r\n\r\n%s\r\n"
 )
 SPAM = (
@@ -73,7 +73,8 @@ def plain(to: StackMailbox, content: bytes) -> bytes:
 def attached(to: StackMailbox, content: bytes) -> bytes:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "a@example.org", to.address, "invoice"
-    message["Message-ID"], message["Date"] = f"<{secrets.token_hex(8)}@example.org>", "Sun, 22 Nov 2026 09:00:00 +0000"
+    message["Message-ID"] = f"<{secrets.token_hex(8)}.1@example.org>"
+    message["Date"] = "Sun, 22 Nov 2026 09:00:00 +0000"
     message.set_content("see the attachment")
     message.add_attachment(content, maintype="application", subtype="octet-stream", filename="invoice.txt")
     return message.as_bytes(policy=policy.SMTP)

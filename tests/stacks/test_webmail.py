@@ -61,7 +61,7 @@ def log_in(page: Page, user: str, password: str) -> None:
 def test_login_and_reading_a_hostile_message_that_does_nothing(edge: Edge, anna: StackMailbox, page: Page) -> None:
     word = secrets.token_hex(8)
     raw = (
-        f"Message-ID: <{word}@example.org>\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\nFrom: A <a@example.org>\r\n"
+        f"Message-ID: <{word}.1@example.org>\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\nFrom: A <a@example.org>\r\n"
         f"To: <{anna.address}>\r\nSubject: about {word}\r\nMIME-Version: 1.0\r\n"
         "Content-Type: text/html; charset=utf-8\r\n\r\n" + (HOSTILE % word).replace("\n", "\r\n")
     )
