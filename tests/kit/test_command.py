@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kit import command
-from kit.command import CommandFailed, CommandNotStarted, CommandTimedOut, run
+from kit.command import CommandFailed, CommandNotStarted, CommandTimedOut, run, running
 from kit.logging import configure
 
 
@@ -124,3 +124,97 @@ def test_command_secrets_appear_neither_in_log_nor_in_errors() -> None:
     for text in (logged, str(caught.value), repr(caught.value.completed)):
         assert "hunter22" not in text
         assert "-long" not in text
+
+
+def test_command_output_goes_to_a_sink_piece_by_piece() -> None:
+    pieces: list[bytes] = []
+    completed = run(
+        python(
+            "import sys\nfor _ in range(64): sys.stdout.buffer.write(b'x' * 65536)\nsys.stderr.write('e' * 100_000)"
+        ),
+        timeout_s=30.0,
+        sink=pieces.append,
+    )
+    assert b"".join(pieces) == b"x" * 64 * 65536
+    assert len(pieces) > 1
+    assert (completed.stdout, completed.stderr) == (b"", b"e" * command.KEPT_BYTES)
+
+
+def test_command_with_a_sink_that_fails_says_what_it_said() -> None:
+    with pytest.raises(CommandFailed, match="ended with 2: table is gone"):
+        run(python("import sys; print('half'); sys.stderr.write('table is gone'); sys.exit(2)"), timeout_s=30, sink=len)
+
+
+@pytest.mark.parametrize("source", ["while True: print('x' * 10_000)", "import time; time.sleep(60)"])
+def test_command_with_a_sink_has_a_deadline_however_much_it_says(source: str) -> None:
+    with pytest.raises(CommandTimedOut, match="did not end within"):
+        run(python(source), timeout_s=0.5, sink=len)
+
+
+def test_command_ends_when_its_sink_fails(tmp_path: Path) -> None:
+    source = (
+        "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); print('x', flush=True); time.sleep(60)"
+    )
+
+    def full(_: bytes) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run(python(source, str(tmp_path / "pid")), timeout_s=30.0, sink=full)
+    assert _ends(int((tmp_path / "pid").read_text()))
+
+
+def test_command_reads_a_descriptor_from_where_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(b"first line\n" + b"x" * 300_000)
+    with (tmp_path / "dump").open("rb", buffering=0) as file:
+        file.seek(11)
+        completed = run(["/bin/cat"], timeout_s=30.0, stdin=file.fileno())
+    assert completed.stdout == b"x" * 300_000
+
+
+def test_command_keeps_only_the_descriptors_that_were_passed() -> None:
+    kept, other = os.memfd_create("kept"), os.memfd_create("other")
+    try:
+        for descriptor in (kept, other):
+            os.set_inheritable(descriptor, True)
+        os.write(kept, b"options")
+        assert run(["/bin/cat", f"/dev/fd/{kept}"], timeout_s=30.0, pass_fds=[kept]).stdout == b"options"
+        with pytest.raises(CommandFailed):
+            run(["/bin/cat", f"/dev/fd/{other}"], timeout_s=30.0, pass_fds=[kept])
+    finally:
+        os.close(kept)
+        os.close(other)
+
+
+def test_command_takes_no_bytes_beside_a_sink() -> None:
+    with pytest.raises(ValueError, match="either a sink or bytes"):
+        run(["/bin/cat"], timeout_s=30.0, stdin=b"", sink=len)
+
+
+def test_a_program_that_stays_is_there_for_the_block_and_then_ended_with_its_children(tmp_path: Path) -> None:
+    source = (
+        "import os, subprocess, sys, time; print('said', flush=True); child = subprocess.Popen(['/bin/sleep', '60']);"
+        "open(sys.argv[1] + '.part', 'w').write(f'{os.getpid()} {child.pid}');"
+        "os.rename(sys.argv[1] + '.part', sys.argv[1]); time.sleep(60)"
+    )
+    with running(python(source, str(tmp_path / "pids")), log=tmp_path / "log") as is_running:
+        while not (tmp_path / "pids").exists():
+            assert is_running()
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert all(_ends(pid) for pid in pids)
+    assert not is_running()
+    assert (tmp_path / "log").read_text() == "said\n"
+
+
+def test_a_program_that_stays_is_ended_when_the_block_fails(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="of the block"),
+        running(["/bin/sleep", "60"], log=tmp_path / "log") as is_running,
+    ):
+        raise RuntimeError("of the block")
+    assert not is_running()
+
+
+def test_a_program_that_stays_and_is_not_there_is_not_started(tmp_path: Path) -> None:
+    with pytest.raises(CommandNotStarted, match="no-such-program"), running(["/no-such-program"], log=tmp_path / "log"):
+        pass
