@@ -88,6 +88,10 @@ bench-portal: setup front-end ## measure the portal with 200 containers and ten 
 	@$(BIN)/python -m tests.bench.first_load
 	@$(BIN)/python -m tests.bench.log_view
 
+bench-backup: setup ## measure points, restores and the vault against rsync, restic and `aws s3 sync`, on 200,000 files
+	@scripts/debian-packages
+	@$(BIN)/python -m tests.bench.backup
+
 bench-edge: setup worker ## measure what a message costs the Email Worker, by size
 	@$(BIN)/python -m tests.bench.edge
 

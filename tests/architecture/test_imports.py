@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PIPE = "mail_api is a pipe"
+VERBS = "The backup is verbs over a format"
 REACH = "mail_api has no subprocess, Docker, S3 or database server"
 
 
@@ -31,7 +32,7 @@ def lint(directory: Path) -> dict[str, bool]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for package in ("kit", "mail_api"):
+    for package in ("backup", "kit", "mail_api"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".importlinter", tmp_path)
     return tmp_path
@@ -59,6 +60,11 @@ def test_imports_as_they_are_keep_every_contract(copy: Path) -> None:
         ("mail_api/delivery.py", "import docker", REACH),
         ("mail_api/commands.py", "from boto3 import client", REACH),
         ("mail_api/ingress.py", "def f() -> None: from kit.command import run", REACH),
+        ("backup/retention.py", "import backup.snapshot", VERBS),
+        ("backup/sources/maildir.py", "import backup.vault.sync", VERBS),
+        ("backup/stage.py", "import backup.sources.maildir", VERBS),
+        ("backup/pipeline.py", "import boto3", "Amazon's client is the vault's alone"),
+        ("backup/catalog.py", "import portal.db", "Deployables import kit and never each other"),
     ],
 )
 def test_forbidden_import_breaks_its_contract(copy: Path, module: str, statement: str, contract: str) -> None:
