@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
 
+import backup
 import kit
 import mail_api
 import portal
+from backup.settings import BackupSettings, Environment, Table
 from kit.problem import all_problems
 from mail_api.settings import MailSettings
 
@@ -22,7 +26,7 @@ ADR_SECTIONS = ["Context", "Decision", "Consequences", "Alternatives", "Enforced
 
 def import_all() -> None:
     """Problems are known once their modules are imported."""
-    for package in (kit, mail_api, portal):
+    for package in (backup, kit, mail_api, portal):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
 
@@ -47,6 +51,32 @@ def test_problems_have_unique_types() -> None:
 def test_settings_of_mail_are_documented() -> None:
     rows = re.findall(r"^\| `(HOMEPORT_MAIL_[A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(MailSettings.variable(field) for field in MailSettings.model_fields)
+
+
+def test_settings_of_the_backup_are_documented() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text().partition("# Settings of the backup\n")[2]
+    assert f"| `{Environment.variable('config')}` |" in text
+    assert sorted(documented_keys(text)) == sorted(keys(BackupSettings))
+
+
+def documented_keys(text: str) -> Iterator[str]:
+    """`a.b`, `.c` in one cell are a.b and a.c."""
+    for cell in re.findall(r"^\| (`[a-z].*?) \|", text, re.MULTILINE):
+        first, *more = (key.strip("`") for key in cell.split(", "))
+        yield first
+        yield from (first.rpartition(".")[0] + key for key in more)
+
+
+def keys(table: type[Table], prefix: str = "") -> Iterator[str]:
+    """Every key of backup.toml that holds a value; of an exclusion, the table itself."""
+    for name, field in table.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
+        many = "[]" if inner and get_origin(field.annotation) is list else ""
+        if inner is None or inner.__name__ == "Excluded":
+            yield f"{prefix}{name}{many}"
+        else:
+            yield from keys(inner, f"{prefix}{name}{many}.")
 
 
 @pytest.mark.parametrize("adr", ADRS, ids=lambda path: path.stem)
