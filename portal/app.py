@@ -35,6 +35,8 @@ from portal.auth.routes import router as auth_routes
 from portal.auth.sealing import Seal
 from portal.auth.service import Auth
 from portal.auth.site import Site
+from portal.backups.routes import router as backups_routes
+from portal.backups.service import Backups
 from portal.broker.client import Broker
 from portal.containers.plan_routes import router as container_plan_routes
 from portal.containers.routes import router as containers_routes
@@ -84,6 +86,7 @@ class Portal:
     auth: Auth
     containers: Containers
     run_state: RunState
+    backups: Backups
     idempotency: Idempotency
     uses: Uses
     readings: Readings
@@ -118,6 +121,7 @@ def create_app(settings: PortalSettings, adapters: Adapters) -> FastAPI:
         operations_routes,
         container_plan_routes,
         containers_routes,
+        backups_routes,
         dashboard_routes,
     ):
         app.include_router(router)
@@ -144,7 +148,9 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         containers = Containers.of(broker, db, hub, runner, clock, settings.state_dir)
         stack.push_async_callback(containers.close)
         run_state = RunState(containers, broker, runner, Plans(db, runner, clock))
-        readings = Readings([DatabaseProbe(db, clock), *containers.probes], clock)
+        backups = Backups.of(settings.backup_dir, broker, hub, runner, clock)
+        stack.push_async_callback(backups.close)
+        readings = Readings([DatabaseProbe(db, clock), *containers.probes, *backups.probes], clock)
         scheduler = Scheduler(_jobs(db, clock, readings), clock)
         app.state.portal = Portal(
             settings=settings,
@@ -156,6 +162,7 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
             auth=auth,
             containers=containers,
             run_state=run_state,
+            backups=backups,
             idempotency=Idempotency(db, clock, seal.key_for("idempotency")),
             uses=Uses({"containers": containers}),
             readings=readings,
@@ -163,6 +170,7 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         )
         containers.begin()  # they tell the runner how their acts are re-checked
         run_state.begin()
+        backups.begin()
         await runner.recover()
         jobs = asyncio.create_task(scheduler.run())
         stack.push_async_callback(_end, jobs)

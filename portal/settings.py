@@ -62,6 +62,9 @@ class PortalSettings(settings.Settings):
     broker_socket: Path | None = Field(
         default=None, description="The broker's socket; without it, the container rooms are not connected"
     )
+    backup_dir: Path | None = Field(
+        default=None, description="The backup's directory for the portal; without it, the backups room is not connected"
+    )
     front_end_dir: Path = Field(
         default=FRONT_END, description="The built front end; by default frontend/dist of the checkout"
     )

@@ -1,13 +1,14 @@
 """The audit: who did what, and whether it is still as it was written.
 
 Exit codes: 0 done · 1 failed, or the chain is broken · 2 wrong usage. With --json, standard output is one JSON
-document. `verify` reads the database itself, so that it works when the portal does not, or is not believed.
+document. `verify` and `head` read the database itself, so that they work when the portal does not, or is not believed.
 """
 
 from __future__ import annotations
 
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -94,27 +95,83 @@ def export(
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory of heads that were put aside (*.json, as the vault has them). Each must be in the chain: "
+            "that finds rows cut off at its end.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check the whole chain in the database itself; name the first row that is not as it was written."""
     from portal.audit.chain import verify as verify_chain
+    from portal.audit.heads import HeadUnreadable, first_missing, read
     from portal.audit.models import AuditHead
+    from portal.db import Database
+    from portal.settings import PortalSettings
+
+    try:
+        known = {} if heads is None else read(heads)
+    except HeadUnreadable as error:
+        typer.echo(f"homeport: error: {error}", err=True)
+        raise SystemExit(1) from None
+    database = Database(PortalSettings.load().database)
+    try:
+        rows, broken, missing = database.read_sync(
+            lambda session: (
+                getattr(session.get(AuditHead, 1), "sequence", 0),
+                verify_chain(session),
+                first_missing(session, known),
+            )
+        )
+    finally:
+        database.close()
+    if as_json:
+        found = {"rows": rows, "broken_at": broken and broken.sequence, "reason": broken.reason if broken else None}
+        print_json(found | ({} if heads is None else {"heads": len(known), "missing_head": missing}))
+    elif broken is None and missing is None:
+        print(f"All {rows} rows are as they were written.")
+        if heads is not None:
+            print(f"All {len(known)} heads are in the chain.")
+    if broken is not None:
+        typer.echo(f"homeport: error: the audit is broken at row {broken.sequence}: {broken.reason}", err=True)
+    if missing is not None:
+        typer.echo(
+            f"homeport: error: {missing} is not in the chain: row {known[missing].sequence} was cut off or replaced",
+            err=True,
+        )
+    if broken is not None or missing is not None:
+        raise SystemExit(1)
+
+
+@app.command()
+def head(
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it there, at once and whole; by default it is printed.")
+    ] = None,
+) -> None:
+    """Say which row is the newest, with its hash, for `backup vault audit-head`, which puts it into the vault."""
+    from kit.atomic import write_durably
+    from kit.clock import now_utc
+    from portal.audit.heads import HeadUnreadable, present
     from portal.db import Database
     from portal.settings import PortalSettings
 
     database = Database(PortalSettings.load().database)
     try:
-        rows, broken = database.read_sync(
-            lambda session: (getattr(session.get(AuditHead, 1), "sequence", 0), verify_chain(session))
-        )
+        document = database.read_sync(lambda session: present(session, now_utc())).document()
+        if output is not None:
+            write_durably(output, document, mode=0o644)  # no secret: a number and a hash
+    except (HeadUnreadable, OSError) as error:
+        typer.echo(f"homeport: error: {error}", err=True)
+        raise SystemExit(1) from None
     finally:
         database.close()
-    if as_json:
-        print_json({"rows": rows, "broken_at": broken and broken.sequence, "reason": broken.reason if broken else None})
-    elif broken is None:
-        print(f"All {rows} rows are as they were written.")
-    if broken is not None:
-        typer.echo(f"homeport: error: the audit is broken at row {broken.sequence}: {broken.reason}", err=True)
-        raise SystemExit(1)
+    if output is None:
+        sys.stdout.write(document.decode())
 
 
 def _wanted(

@@ -81,6 +81,13 @@ _ACTS = (
     Act("containers:restart", OPERATOR, "execute", step_up="protected", typed_name="protected"),
     Act("containers:plan", OPERATOR, "write"),
     Act("containers:apply", OPERATOR, "execute", step_up="protected", typed_name="protected"),
+    # backups; a restore in place is what is protected here, and the name to type is the point's id
+    Act("backups:read", VIEWER, "read"),
+    Act("backups:run", OPERATOR, "execute"),
+    Act("backups:verify", OPERATOR, "execute"),
+    Act("backups:drill", OPERATOR, "execute"),
+    Act("backups:preview", OPERATOR, "execute"),
+    Act("backups:restore", OPERATOR, "execute", step_up="protected", typed_name="protected"),
 )
 
 POLICY: Mapping[str, Act] = MappingProxyType({act.name: act for act in _ACTS})

@@ -3,12 +3,13 @@
 Each is `interrupted` from the first moment; its act's re-check then looks at the world and says whether the act has
 come about. Until that is known the target stays held, so that nobody changes what is being looked at. Whom a check asks
 may be starting at the same moment: it is asked again for about a minute, then the outcome is unknown, and the
-target is free.
+target is free. A check of what goes on without the portal says how long that may take, and returns at its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -38,18 +39,27 @@ class Finding:
 Recheck = Callable[[Operation], Awaitable[Finding]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A registered re-check, and how long one call of it may take."""
+
+    check: Recheck
+    within_s: float
+
+
 class Recovery:
     def __init__(self, journal: Journal, *, waits_s: tuple[float, ...] = RECHECK_WAITS_S) -> None:
         self._journal = journal
         self._waits_s = waits_s
-        self._rechecks: dict[str, Recheck] = {}
+        self._rechecks: dict[str, _Known] = {}
         self._slots = asyncio.Semaphore(RECHECKS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def register(self, act: str, check: Recheck) -> None:
+    def register(self, act: str, check: Recheck, *, within_s: float = RECHECK_S) -> None:
+        """within_s   more than RECHECK_S: what it looks at goes on by itself, and it returns when that has ended"""
         if act in self._rechecks:
             raise ValueError(f"{act} has a re-check already")
-        self._rechecks[act] = check
+        self._rechecks[act] = _Known(check, within_s)
 
     async def begin(self) -> list[Operation]:
         """Adopt what is nobody's and begin to check it. Return it as it was found."""
@@ -74,19 +84,21 @@ class Recovery:
         await self.finished()
 
     async def _settle(self, operation: Operation) -> None:
-        async with self._slots:
+        known = self._rechecks.get(operation.act)
+        # one that waits for hours must not keep the others from their turn
+        async with contextlib.nullcontext() if known and known.within_s > RECHECK_S else self._slots:
             finding = await self._find_out(operation)
         await self._journal.settle(operation, finding.outcome, finding.detail)
         log.info("operation_rechecked", operation_id=operation.id, act=operation.act, outcome=finding.outcome.value)
         self._journal.tell(operation, state=operation.state, outcome=finding.outcome, report=operation.report)
 
     async def _find_out(self, operation: Operation) -> Finding:
-        check = self._rechecks.get(operation.act)
-        if check is None:
+        known = self._rechecks.get(operation.act)
+        if known is None:
             return Finding(Outcome.UNKNOWN, "this act has no re-check")
         for wait_s in (*self._waits_s, None):
             try:
-                return await asyncio.wait_for(_contained(check, operation), RECHECK_S)
+                return await asyncio.wait_for(_contained(known.check, operation), known.within_s)
             except TimeoutError:
                 log.warning("recheck_without_answer", operation_id=operation.id, act=operation.act)
             except _CheckFailed as error:

@@ -43,7 +43,7 @@ from portal.operations.journal import Ending, Journal, TargetBusy
 from portal.operations.models import MAX_TARGET
 from portal.operations.progress import Progress, Report
 from portal.operations.records import Filter, Inverse, Operation, Outcome, State
-from portal.operations.recovery import RECHECK_WAITS_S, Finding, Recheck, Recovery
+from portal.operations.recovery import RECHECK_S, RECHECK_WAITS_S, Finding, Recheck, Recovery
 
 __all__ = ["Filter", "Finding", "Inverse", "Operation", "Outcome", "Runner", "State", "TargetBusy", "Work"]
 
@@ -216,12 +216,13 @@ class Runner:
             raise OperationEnded(f"it is {operation.state} already", operation=operation.id)
         return operation
 
-    def recheck(self, act: str, check: Recheck) -> None:
+    def recheck(self, act: str, check: Recheck, *, within_s: float = RECHECK_S) -> None:
         """Register what finds out whether an interrupted act has come about. Before `recover`.
 
-        check   looks at the world and never changes it; when it raises or gives no answer, it is asked again
+        check     looks at the world and never changes it; when it raises or gives no answer, it is asked again
+        within_s  for an answer. What the act has begun may go on without the portal: then until its end
         """
-        self._recovery.register(act, check)
+        self._recovery.register(act, check, within_s=within_s)
 
     async def recover(self) -> list[Operation]:
         """Make what an earlier process has left interrupted, and begin to check what became of it. Return it."""

@@ -89,7 +89,8 @@ def _weak_keys(content: str) -> str | None:
     return None
 
 
-_DATABASE = tuple(f"mail_db_{account}_password" for account in ("root", "owner", "dovecot", "postfix", "roundcube"))
+_DATABASE_ACCOUNTS = ("root", "owner", "dovecot", "postfix", "roundcube", "backup", "restore")
+_DATABASE = tuple(f"mail_db_{account}_password" for account in _DATABASE_ACCOUNTS)
 MAIL_SECRETS = (
     *(SecretFile(name, _drawn(), _weak) for name in _DATABASE),
     SecretFile("rspamd_controller_password", _drawn(), _weak_plain),

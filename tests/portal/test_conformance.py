@@ -42,6 +42,7 @@ from portal.auth.permissions import PUBLIC_ROUTES, routes_of
 from portal.auth.policy import POLICY
 from portal.broker.client import Broker
 from portal.settings import PortalSettings
+from tests.portal.backups.unit import Run, example, make_directory
 from tests.services.docker_engine import DockerEngine
 from tests.services.portal import ANSWER_S, HOMEPORT, PASSWORD, Browser, Portal
 from tests.services.process import Daemon
@@ -197,13 +198,16 @@ def stage(tmp_path_factory: pytest.TempPathFactory, shared_docker_engine: Docker
     )
     try:
         broker.start()
-        with Portal(directory, {"BROKER_SOCKET": str(path)}) as portal:
+        backups = make_directory(directory / "backup", example("full"))
+        night = Run(backups, "20261122T030000Z-run-0123abcd")
+        night.started("run", by="timer")
+        with Portal(directory, {"BROKER_SOCKET": str(path), "BACKUP_DIR": str(backups)}) as portal:
             admin = portal.set_up()
             victim = done(admin.post("/api/users", json={"name": "victim", "role": "viewer"}))
             operation = done(admin.post(f"/api/containers/{container.name}/restart", json={"grace_s": 1}))
             plan = done(admin.post("/api/containers/plans", json={"names": [container.name], "want": "running"}))
             paths = {"name": container.name, "operation_id": operation["id"], "user_id": victim["user"]["id"]}
-            paths |= {"plan_id": plan["id"], "kind": "container"}
+            paths |= {"plan_id": plan["id"], "kind": "container", "point": "daily-2026-11-22", "run_id": night.id}
             yield Stage(portal, admin, paths, running={"name": running.name})
     finally:
         broker.kill()
