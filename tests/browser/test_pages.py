@@ -24,6 +24,7 @@ PAGES = (
     "containers",
     "containers?tab=removed",
     "containers?tab=images",
+    "backups",
     "operations",
     "audit",
     "users",
@@ -69,7 +70,7 @@ def screens() -> Path:
     return SCREENSHOTS
 
 
-def _is_shown(page: Page) -> None:
+def is_shown(page: Page) -> None:
     expect(page.get_by_role("heading", level=1, include_hidden=True)).to_be_visible()
     if "ask=" in page.url:
         expect(page.get_by_role("dialog")).to_be_visible()
@@ -110,9 +111,9 @@ def test_every_page_has_no_serious_fault_and_fits(
     found: list[str] = []
     for name, path in ({path: path for path in (*PAGES, *ROOM)} | ended).items():
         page.goto(f"/{path}")
-        _is_shown(page)
-        page.screenshot(path=screens / _file_name(name, theme, locale, width))
-        found += [f"/{path} {fault}" for fault in _faults(page)]
+        is_shown(page)
+        page.screenshot(path=screens / file_name(name, theme, locale, width))
+        found += [f"/{path} {fault}" for fault in faults(page)]
     assert found == []
 
 
@@ -124,8 +125,8 @@ def test_what_lies_before_and_above_pages_has_no_serious_fault_and_fits(
     found: list[str] = []
 
     def look(name: str) -> None:
-        page.screenshot(path=screens / _file_name(name, theme, locale, width))
-        found.extend(f"{name}: {fault}" for fault in _faults(page))
+        page.screenshot(path=screens / file_name(name, theme, locale, width))
+        found.extend(f"{name}: {fault}" for fault in faults(page))
 
     page.goto("/setup#a-token-of-nobody")
     expect(page.locator("input[autocomplete=new-password]").first).to_be_visible()
@@ -147,7 +148,7 @@ def test_what_lies_before_and_above_pages_has_no_serious_fault_and_fits(
     assert found == []
 
 
-def _faults(page: Page) -> list[str]:
+def faults(page: Page) -> list[str]:
     """What axe calls serious on the page as it is shown, and whether it is wider than the window."""
     page.add_script_tag(content=AXE.read_text())
     found: list[str] = page.evaluate(FIND_FAULTS)
@@ -155,7 +156,7 @@ def _faults(page: Page) -> list[str]:
     return [*found, f"{over} px too wide"] if over else found
 
 
-def _file_name(name: str, theme: str, locale: str, width: int) -> Path:
+def file_name(name: str, theme: str, locale: str, width: int) -> Path:
     page = name.translate(str.maketrans("/?=", "---")) or "dashboard"
     return Path(f"{page}-{theme}-{locale[:2]}-{width}.png")
 
@@ -200,7 +201,7 @@ def test_skip_link_is_the_first_stop(portal: Portal, visit: Visit) -> None:
     page = visit(portal)
     set_up(page, portal)
     page.reload()
-    _is_shown(page)
+    is_shown(page)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="本文へ移動")).to_be_focused()
 

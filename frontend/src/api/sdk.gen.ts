@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses } from './types.gen';
+import type { AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListBackupAssetsData, ListBackupAssetsErrors, ListBackupAssetsResponses, ListBackupPointsData, ListBackupPointsErrors, ListBackupPointsResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, PreviewRestoreData, PreviewRestoreErrors, PreviewRestoreResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadBackupPointData, ReadBackupPointErrors, ReadBackupPointResponses, ReadBackupRunData, ReadBackupRunErrors, ReadBackupRunResponses, ReadBackupsData, ReadBackupsErrors, ReadBackupsResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, RestorePreviewedData, RestorePreviewedErrors, RestorePreviewedResponses, RunBackupData, RunBackupErrors, RunBackupResponses, RunRestoreDrillData, RunRestoreDrillErrors, RunRestoreDrillResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses, VerifyBackupPointData, VerifyBackupPointErrors, VerifyBackupPointResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -769,6 +769,136 @@ export const stopContainer = <ThrowOnError extends boolean = true>(options: Opti
 export const restartContainer = <ThrowOnError extends boolean = true>(options: Options<RestartContainerData, ThrowOnError>): RequestResult<RestartContainerResponses, RestartContainerErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RestartContainerResponses, RestartContainerErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
     url: '/api/containers/{name}/restart',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Backups
+ *
+ * Everything that is known of backups, and since when; what is asked for and what runs just now.
+ */
+export const readBackups = <ThrowOnError extends boolean = true>(options?: Options<ReadBackupsData, ThrowOnError>): RequestResult<ReadBackupsResponses, ReadBackupsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadBackupsResponses, ReadBackupsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups',
+    ...options
+});
+
+/**
+ * List Backup Points
+ *
+ * Every restore point, newest first, also those that only the vault still has.
+ */
+export const listBackupPoints = <ThrowOnError extends boolean = true>(options?: Options<ListBackupPointsData, ThrowOnError>): RequestResult<ListBackupPointsResponses, ListBackupPointsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListBackupPointsResponses, ListBackupPointsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/points',
+    ...options
+});
+
+/**
+ * Read Backup Point
+ *
+ * One restore point, and the assets that lie in it.
+ */
+export const readBackupPoint = <ThrowOnError extends boolean = true>(options: Options<ReadBackupPointData, ThrowOnError>): RequestResult<ReadBackupPointResponses, ReadBackupPointErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadBackupPointResponses, ReadBackupPointErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/points/{point}',
+    ...options
+});
+
+/**
+ * List Backup Assets
+ *
+ * The coverage: every known database, mailbox, site, file set, volume, zone and secret.
+ */
+export const listBackupAssets = <ThrowOnError extends boolean = true>(options?: Options<ListBackupAssetsData, ThrowOnError>): RequestResult<ListBackupAssetsResponses, ListBackupAssetsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListBackupAssetsResponses, ListBackupAssetsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/assets',
+    ...options
+});
+
+/**
+ * Read Backup Run
+ *
+ * The newest lines of a run's record, whoever began it; or its next lines behind `after`.
+ */
+export const readBackupRun = <ThrowOnError extends boolean = true>(options: Options<ReadBackupRunData, ThrowOnError>): RequestResult<ReadBackupRunResponses, ReadBackupRunErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadBackupRunResponses, ReadBackupRunErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/runs/{run_id}',
+    ...options
+});
+
+/**
+ * Run Backup
+ *
+ * Make an on-demand point, of everything or of one asset.
+ */
+export const runBackup = <ThrowOnError extends boolean = true>(options: Options<RunBackupData, ThrowOnError>): RequestResult<RunBackupResponses, RunBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RunBackupResponses, RunBackupErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/run',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Verify Backup Point
+ *
+ * Read a local point back and compare it with its manifest.
+ */
+export const verifyBackupPoint = <ThrowOnError extends boolean = true>(options: Options<VerifyBackupPointData, ThrowOnError>): RequestResult<VerifyBackupPointResponses, VerifyBackupPointErrors, ThrowOnError, 'data'> => (options.client ?? client).post<VerifyBackupPointResponses, VerifyBackupPointErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/verify',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Run Restore Drill
+ *
+ * Restore into scratch, compare with what was counted at backup time, measure, throw away.
+ */
+export const runRestoreDrill = <ThrowOnError extends boolean = true>(options: Options<RunRestoreDrillData, ThrowOnError>): RequestResult<RunRestoreDrillResponses, RunRestoreDrillErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RunRestoreDrillResponses, RunRestoreDrillErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/drill',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Preview Restore
+ *
+ * Say what a restore would add, overwrite and delete. Changes nothing; the operation's result is the plan.
+ */
+export const previewRestore = <ThrowOnError extends boolean = true>(options: Options<PreviewRestoreData, ThrowOnError>): RequestResult<PreviewRestoreResponses, PreviewRestoreErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PreviewRestoreResponses, PreviewRestoreErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/previews',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Restore Previewed
+ *
+ * Bring about what a preview showed. In place it needs the point's id typed and a fresh factor.
+ */
+export const restorePreviewed = <ThrowOnError extends boolean = true>(options: Options<RestorePreviewedData, ThrowOnError>): RequestResult<RestorePreviewedResponses, RestorePreviewedErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RestorePreviewedResponses, RestorePreviewedErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/backups/restores',
     ...options,
     headers: {
         'Content-Type': 'application/json',

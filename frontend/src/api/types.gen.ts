@@ -114,6 +114,52 @@ export type ApplyPlan = {
 };
 
 /**
+ * AssetDrill
+ *
+ * The newest restore drill of an asset.
+ */
+export type AssetDrill = {
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * Ok
+     */
+    ok: boolean;
+    /**
+     * Origin
+     */
+    origin: string;
+    /**
+     * Seconds
+     */
+    seconds: number;
+    /**
+     * Projected Seconds
+     */
+    projected_seconds: number | null;
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
+ * AssetRef
+ */
+export type AssetRef = {
+    /**
+     * Kind
+     */
+    kind: 'database' | 'mailbox' | 'site' | 'files' | 'zone';
+    /**
+     * Name
+     */
+    name: string;
+};
+
+/**
  * AuditActor
  */
 export type AuditActor = {
@@ -226,6 +272,520 @@ export type AuditVerification = {
      * Reason
      */
     reason: string | null;
+};
+
+/**
+ * BackupAsset
+ *
+ * Something that one may lose. `covered` says whether a point holds it; `point` is the newest verified one.
+ */
+export type BackupAsset = {
+    /**
+     * Kind
+     */
+    kind: 'database' | 'mailbox' | 'site' | 'files' | 'secret' | 'zone' | 'volume';
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Covered
+     */
+    covered: 'yes' | 'excluded' | 'missing' | 'same-device';
+    /**
+     * Reason
+     */
+    reason: string;
+    /**
+     * Source
+     */
+    source: string;
+    /**
+     * Point
+     */
+    point: string | null;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Counts
+     */
+    counts: {
+        [key: string]: number;
+    };
+    /**
+     * Folders
+     */
+    folders: Array<string>;
+    /**
+     * Local At
+     */
+    local_at: string | null;
+    /**
+     * Vault At
+     */
+    vault_at: string | null;
+    drill: AssetDrill | null;
+};
+
+/**
+ * BackupAssetList
+ */
+export type BackupAssetList = {
+    /**
+     * Assets
+     */
+    assets: Array<BackupAsset>;
+};
+
+/**
+ * BackupCost
+ *
+ * The last estimate: this month's end, and what fetching everything once would cost.
+ */
+export type BackupCost = {
+    /**
+     * Month Usd
+     */
+    month_usd: number;
+    /**
+     * Budget Usd
+     */
+    budget_usd: number;
+    /**
+     * Egress Usd
+     */
+    egress_usd: number;
+    /**
+     * At
+     */
+    at: string;
+};
+
+/**
+ * BackupDisk
+ */
+export type BackupDisk = {
+    /**
+     * Total Bytes
+     */
+    total_bytes: number;
+    /**
+     * Free Bytes
+     */
+    free_bytes: number;
+};
+
+/**
+ * BackupDrill
+ */
+export type BackupDrill = {
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * Asset Kind
+     */
+    asset_kind: string;
+    /**
+     * Asset
+     */
+    asset: string;
+    /**
+     * Point
+     */
+    point: string;
+    /**
+     * Origin
+     */
+    origin: string;
+    /**
+     * Ok
+     */
+    ok: boolean;
+    /**
+     * Seconds
+     */
+    seconds: number;
+    /**
+     * Projected Seconds
+     */
+    projected_seconds: number | null;
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
+ * BackupMeters
+ *
+ * RPO is the age of local_at and vault_at; RTO comes from drills, projected to the full size.
+ */
+export type BackupMeters = {
+    /**
+     * Local At
+     */
+    local_at: string | null;
+    /**
+     * Vault At
+     */
+    vault_at: string | null;
+    /**
+     * Rpo Limit S
+     */
+    rpo_limit_s: number;
+    /**
+     * Rpo Alarm S
+     */
+    rpo_alarm_s: number;
+    /**
+     * Rto Local S
+     */
+    rto_local_s: number | null;
+    /**
+     * Rto Vault S
+     */
+    rto_vault_s: number | null;
+    /**
+     * Rto Local Limit S
+     */
+    rto_local_limit_s: number;
+    /**
+     * Rto Vault Limit S
+     */
+    rto_vault_limit_s: number;
+    /**
+     * Drill Due At
+     */
+    drill_due_at: string | null;
+};
+
+/**
+ * BackupOverview
+ *
+ * The catalog as it is, and what the portal knows beside it.
+ *
+ * state   fresh; stale: written_at is older than 26 h; absent: there is no catalog yet; damaged: it cannot be read,
+ * `detail` says why; not_connected: the portal has no HOMEPORT_PORTAL_BACKUP_DIR. In the last three the
+ * catalog's members are null or empty
+ */
+export type BackupOverview = {
+    /**
+     * State
+     */
+    state: 'fresh' | 'stale' | 'absent' | 'damaged' | 'not_connected';
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Pending
+     */
+    pending: Array<PendingJob>;
+    /**
+     * Written At
+     */
+    written_at: string | null;
+    /**
+     * Host
+     */
+    host: string;
+    /**
+     * Zone
+     */
+    zone: string;
+    retention: BackupRetention | null;
+    local: BackupDisk | null;
+    /**
+     * Points
+     */
+    points: Array<BackupPoint>;
+    /**
+     * Assets
+     */
+    assets: Array<BackupAsset>;
+    meters: BackupMeters | null;
+    /**
+     * Drills
+     */
+    drills: Array<BackupDrill>;
+    /**
+     * Runs
+     */
+    runs: Array<BackupRun>;
+    repository: BackupRepository | null;
+    vault: BackupVault | null;
+    /**
+     * Schedule
+     */
+    schedule: Array<BackupScheduled>;
+    /**
+     * Recovery Sheet Confirmed At
+     */
+    recovery_sheet_confirmed_at: string | null;
+};
+
+/**
+ * BackupPoint
+ *
+ * One restore point. `is_local` is false when only the vault still has it; `damage` is "" when none was found.
+ */
+export type BackupPoint = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Kind
+     */
+    kind: 'daily' | 'weekly' | 'manual';
+    /**
+     * Scope
+     */
+    scope: string;
+    /**
+     * Is Local
+     */
+    is_local: boolean;
+    /**
+     * Started At
+     */
+    started_at: string;
+    /**
+     * Sealed At
+     */
+    sealed_at: string | null;
+    /**
+     * Verified
+     */
+    verified: boolean;
+    /**
+     * Verified At
+     */
+    verified_at: string | null;
+    /**
+     * Damage
+     */
+    damage: string;
+    /**
+     * Is Incomplete
+     */
+    is_incomplete: boolean;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Files
+     */
+    files: number;
+    /**
+     * New Bytes
+     */
+    new_bytes: number;
+    /**
+     * Seconds
+     */
+    seconds: number;
+    /**
+     * Failures
+     */
+    failures: Array<string>;
+    repository: PointInRepository | null;
+    vault: PointInVault | null;
+    /**
+     * Kept Because
+     */
+    kept_because: string;
+    /**
+     * Assets
+     *
+     * What lies in it, as "mailbox:anna@home.test"; [] when not known
+     */
+    assets?: Array<string>;
+};
+
+/**
+ * BackupPointList
+ */
+export type BackupPointList = {
+    /**
+     * Points
+     */
+    points: Array<BackupPoint>;
+};
+
+/**
+ * BackupPointView
+ *
+ * A point, and how the catalog knows the assets that lie in it; those that are gone since are only names.
+ */
+export type BackupPointView = {
+    point: BackupPoint;
+    /**
+     * Assets
+     */
+    assets: Array<BackupAsset>;
+};
+
+/**
+ * BackupRepository
+ */
+export type BackupRepository = {
+    /**
+     * State
+     */
+    state: 'ok' | 'failed' | 'off' | 'unknown';
+    /**
+     * Snapshots
+     */
+    snapshots: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Checked At
+     */
+    checked_at: string | null;
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
+ * BackupRetention
+ */
+export type BackupRetention = {
+    /**
+     * Daily
+     */
+    daily: number;
+    /**
+     * Weekly
+     */
+    weekly: number;
+    /**
+     * Manual Days
+     */
+    manual_days: number;
+};
+
+/**
+ * BackupRun
+ *
+ * A run that the catalog knows. by: a portal user's name, "timer" or "host".
+ */
+export type BackupRun = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Verb
+     */
+    verb: string;
+    /**
+     * By
+     */
+    by: string;
+    /**
+     * Started At
+     */
+    started_at: string;
+    /**
+     * Ended At
+     */
+    ended_at: string | null;
+    /**
+     * Exit Code
+     */
+    exit_code: number | null;
+    /**
+     * Meaning
+     */
+    meaning: string;
+    /**
+     * Summary
+     */
+    summary: string;
+};
+
+/**
+ * BackupScheduled
+ */
+export type BackupScheduled = {
+    /**
+     * Verb
+     */
+    verb: string;
+    /**
+     * Next At
+     */
+    next_at: string;
+};
+
+/**
+ * BackupVault
+ */
+export type BackupVault = {
+    /**
+     * State
+     */
+    state: 'ok' | 'failed' | 'off' | 'unknown';
+    /**
+     * Bucket
+     */
+    bucket: string;
+    /**
+     * Region
+     */
+    region: string;
+    /**
+     * Checked At
+     */
+    checked_at: string | null;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Objects
+     */
+    objects: number;
+    /**
+     * Locked Bytes
+     */
+    locked_bytes: number;
+    /**
+     * Lowest Retain Until
+     */
+    lowest_retain_until: string | null;
+    /**
+     * Last Sync At
+     */
+    last_sync_at: string | null;
+    /**
+     * Uploaded Bytes
+     */
+    uploaded_bytes: number;
+    /**
+     * Extended
+     */
+    extended: number;
+    /**
+     * Attack At
+     */
+    attack_at: string | null;
+    /**
+     * Attack Ok
+     */
+    attack_ok: boolean | null;
+    cost: BackupCost | null;
 };
 
 /**
@@ -877,6 +1437,8 @@ export type JobView = {
     next_at: string | null;
 };
 
+export type JsonValue = unknown;
+
 /**
  * KeptLog
  *
@@ -1412,6 +1974,72 @@ export type PasswordForm = {
 };
 
 /**
+ * PendingJob
+ *
+ * A request that nobody has taken yet, or a run that has not ended. `heard_at`: of its newest line.
+ */
+export type PendingJob = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Verb
+     */
+    verb: string;
+    /**
+     * By
+     */
+    by: string;
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * State
+     */
+    state: 'requested' | 'accepted' | 'running';
+    /**
+     * Step
+     */
+    step: string | null;
+    /**
+     * Text
+     */
+    text: string | null;
+    /**
+     * Done
+     */
+    done: number | null;
+    /**
+     * Total
+     */
+    total: number | null;
+    /**
+     * Unit
+     */
+    unit: string | null;
+    /**
+     * Rate
+     */
+    rate: number | null;
+    /**
+     * Eta S
+     */
+    eta_s: number | null;
+    /**
+     * Heard At
+     */
+    heard_at: string | null;
+    /**
+     * Operation
+     *
+     * Id of the operation that follows it, if this portal began it
+     */
+    operation: string | null;
+};
+
+/**
  * PlannedChange
  *
  * One container that has to change. before: null when it is gone. used_by: what suffers when it goes down.
@@ -1440,6 +2068,32 @@ export type PlannedChange = {
 };
 
 /**
+ * PointInRepository
+ */
+export type PointInRepository = {
+    /**
+     * Snapshot
+     */
+    snapshot: string;
+};
+
+/**
+ * PointInVault
+ *
+ * protected_until: the smallest retain-until of all that the point needs there.
+ */
+export type PointInVault = {
+    /**
+     * Sealed At
+     */
+    sealed_at: string;
+    /**
+     * Protected Until
+     */
+    protected_until: string;
+};
+
+/**
  * PolicyView
  */
 export type PolicyView = {
@@ -1451,6 +2105,31 @@ export type PolicyView = {
      * Acts
      */
     acts: Array<ActView>;
+};
+
+/**
+ * PreviewRestore
+ *
+ * folder: of a mailbox, as its asset lists them; null for all of it.
+ */
+export type PreviewRestore = {
+    /**
+     * Point
+     */
+    point: string;
+    asset: RestoreAsset;
+    /**
+     * Folder
+     */
+    folder?: string | null;
+    /**
+     * Origin
+     */
+    origin?: 'local' | 'repository' | 'vault';
+    /**
+     * Where
+     */
+    where?: 'beside' | 'in-place';
 };
 
 /**
@@ -1503,6 +2182,38 @@ export type RecoveryCodes = {
 };
 
 /**
+ * RestoreAsset
+ *
+ * An asset, or `everything` with the name "".
+ */
+export type RestoreAsset = {
+    /**
+     * Kind
+     */
+    kind: 'database' | 'mailbox' | 'site' | 'files' | 'zone' | 'everything';
+    /**
+     * Name
+     */
+    name: string;
+};
+
+/**
+ * RestorePreviewed
+ *
+ * preview: the run whose result is to come about. confirm_point: of a restore in place, its point's id, typed.
+ */
+export type RestorePreviewed = {
+    /**
+     * Preview
+     */
+    preview: string;
+    /**
+     * Confirm Point
+     */
+    confirm_point?: string | null;
+};
+
+/**
  * Result
  *
  * What became of it. An act that takes time has two rows: ACCEPTED before, DONE or FAILED after.
@@ -1515,6 +2226,142 @@ export type Result = 'accepted' | 'done' | 'failed' | 'denied';
  * What somebody may do; each role includes those before it.
  */
 export type Role = 'viewer' | 'operator' | 'admin';
+
+/**
+ * RunBackup
+ *
+ * scope: "all", or an asset as "mailbox:anna@home.test".
+ */
+export type RunBackup = {
+    /**
+     * Scope
+     */
+    scope?: string;
+};
+
+/**
+ * RunDrill
+ *
+ * asset: null for what is due next.
+ */
+export type RunDrill = {
+    asset?: AssetRef | null;
+    /**
+     * Origin
+     */
+    origin?: 'local' | 'vault';
+};
+
+/**
+ * RunLine
+ *
+ * One line of a run's record; which members are there depends on `type`.
+ *
+ * started: verb, by · step: name, detail · progress: done, total, unit, rate, eta_s · note, warning: text ·
+ * result: result · ended: exit_code, meaning, error
+ */
+export type RunLine = {
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * Type
+     */
+    type: 'started' | 'step' | 'progress' | 'note' | 'warning' | 'result' | 'ended';
+    /**
+     * Verb
+     */
+    verb?: string | null;
+    /**
+     * By
+     */
+    by?: string | null;
+    /**
+     * Name
+     */
+    name?: string | null;
+    /**
+     * Detail
+     */
+    detail?: {
+        [key: string]: JsonValue;
+    } | null;
+    /**
+     * Done
+     */
+    done?: number | null;
+    /**
+     * Total
+     */
+    total?: number | null;
+    /**
+     * Unit
+     */
+    unit?: string | null;
+    /**
+     * Rate
+     */
+    rate?: number | null;
+    /**
+     * Eta S
+     */
+    eta_s?: number | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Result
+     */
+    result?: {
+        [key: string]: JsonValue;
+    } | null;
+    /**
+     * Exit Code
+     */
+    exit_code?: number | null;
+    /**
+     * Meaning
+     */
+    meaning?: string | null;
+    /**
+     * Error
+     */
+    error?: string | null;
+};
+
+/**
+ * RunLog
+ *
+ * A run's record, or its news since `after`. Of progress lines that follow each other only the last is sent.
+ */
+export type RunLog = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * State
+     */
+    state: 'requested' | 'accepted' | 'running' | 'ended';
+    /**
+     * Lines
+     */
+    lines: Array<RunLine>;
+    /**
+     * After
+     *
+     * Give this as `after` to get what comes next
+     */
+    after: number;
+    /**
+     * Is Truncated
+     *
+     * There is more before the first of these lines
+     */
+    is_truncated: boolean;
+};
 
 /**
  * Scope
@@ -2016,6 +2863,16 @@ export type UserView = {
      * Open Sessions
      */
     open_sessions: number;
+};
+
+/**
+ * VerifyPoint
+ */
+export type VerifyPoint = {
+    /**
+     * Point
+     */
+    point: string;
 };
 
 /**
@@ -4181,6 +5038,315 @@ export type RestartContainerResponses = {
 };
 
 export type RestartContainerResponse = RestartContainerResponses[keyof RestartContainerResponses];
+
+export type ReadBackupsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/backups';
+};
+
+export type ReadBackupsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadBackupsError = ReadBackupsErrors[keyof ReadBackupsErrors];
+
+export type ReadBackupsResponses = {
+    /**
+     * Successful Response
+     */
+    200: BackupOverview;
+};
+
+export type ReadBackupsResponse = ReadBackupsResponses[keyof ReadBackupsResponses];
+
+export type ListBackupPointsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/backups/points';
+};
+
+export type ListBackupPointsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListBackupPointsError = ListBackupPointsErrors[keyof ListBackupPointsErrors];
+
+export type ListBackupPointsResponses = {
+    /**
+     * Successful Response
+     */
+    200: BackupPointList;
+};
+
+export type ListBackupPointsResponse = ListBackupPointsResponses[keyof ListBackupPointsResponses];
+
+export type ReadBackupPointData = {
+    body?: never;
+    path: {
+        /**
+         * Point
+         *
+         * A point's id with a hyphen for its slash
+         */
+        point: string;
+    };
+    query?: never;
+    url: '/api/backups/points/{point}';
+};
+
+export type ReadBackupPointErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadBackupPointError = ReadBackupPointErrors[keyof ReadBackupPointErrors];
+
+export type ReadBackupPointResponses = {
+    /**
+     * Successful Response
+     */
+    200: BackupPointView;
+};
+
+export type ReadBackupPointResponse = ReadBackupPointResponses[keyof ReadBackupPointResponses];
+
+export type ListBackupAssetsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/backups/assets';
+};
+
+export type ListBackupAssetsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListBackupAssetsError = ListBackupAssetsErrors[keyof ListBackupAssetsErrors];
+
+export type ListBackupAssetsResponses = {
+    /**
+     * Successful Response
+     */
+    200: BackupAssetList;
+};
+
+export type ListBackupAssetsResponse = ListBackupAssetsResponses[keyof ListBackupAssetsResponses];
+
+export type ReadBackupRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * After
+         *
+         * As the last answer gave it
+         */
+        after?: number | null;
+    };
+    url: '/api/backups/runs/{run_id}';
+};
+
+export type ReadBackupRunErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadBackupRunError = ReadBackupRunErrors[keyof ReadBackupRunErrors];
+
+export type ReadBackupRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunLog;
+};
+
+export type ReadBackupRunResponse = ReadBackupRunResponses[keyof ReadBackupRunResponses];
+
+export type RunBackupData = {
+    body: RunBackup;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/backups/run';
+};
+
+export type RunBackupErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RunBackupError = RunBackupErrors[keyof RunBackupErrors];
+
+export type RunBackupResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type RunBackupResponse = RunBackupResponses[keyof RunBackupResponses];
+
+export type VerifyBackupPointData = {
+    body: VerifyPoint;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/backups/verify';
+};
+
+export type VerifyBackupPointErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type VerifyBackupPointError = VerifyBackupPointErrors[keyof VerifyBackupPointErrors];
+
+export type VerifyBackupPointResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type VerifyBackupPointResponse = VerifyBackupPointResponses[keyof VerifyBackupPointResponses];
+
+export type RunRestoreDrillData = {
+    body: RunDrill;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/backups/drill';
+};
+
+export type RunRestoreDrillErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RunRestoreDrillError = RunRestoreDrillErrors[keyof RunRestoreDrillErrors];
+
+export type RunRestoreDrillResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type RunRestoreDrillResponse = RunRestoreDrillResponses[keyof RunRestoreDrillResponses];
+
+export type PreviewRestoreData = {
+    body: PreviewRestore;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/backups/previews';
+};
+
+export type PreviewRestoreErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PreviewRestoreError = PreviewRestoreErrors[keyof PreviewRestoreErrors];
+
+export type PreviewRestoreResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type PreviewRestoreResponse = PreviewRestoreResponses[keyof PreviewRestoreResponses];
+
+export type RestorePreviewedData = {
+    body: RestorePreviewed;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/backups/restores';
+};
+
+export type RestorePreviewedErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RestorePreviewedError = RestorePreviewedErrors[keyof RestorePreviewedErrors];
+
+export type RestorePreviewedResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type RestorePreviewedResponse = RestorePreviewedResponses[keyof RestorePreviewedResponses];
 
 export type ReadDashboardData = {
     body?: never;

@@ -1,12 +1,20 @@
 import type { ReactNode } from "react";
 
+import { BackupsSummary } from "@/features/backups/summary";
 import { ContainersSummary } from "@/features/containers/summary";
 import { Dashboard } from "@/features/dashboard/dashboard";
 import { LatestOperations } from "@/features/operations/latest";
 
 export function DashboardPage(): ReactNode {
   return (
-    <Dashboard summary={<ContainersSummary />}>
+    <Dashboard
+      summary={
+        <div className="flex min-w-0 flex-col gap-4">
+          <ContainersSummary />
+          <BackupsSummary />
+        </div>
+      }
+    >
       <LatestOperations />
     </Dashboard>
   );

@@ -1,10 +1,10 @@
 /** The pages there are, in the order of the navigation. A page that is not here does not exist. */
 
-import { Boxes, History, LayoutDashboard, ScrollText, Settings, UserRound, Users, type LucideIcon } from "lucide-react";
+import { Archive, Boxes, History, LayoutDashboard, ScrollText, Settings, UserRound, Users, type LucideIcon } from "lucide-react";
 
 export interface PageEntry {
-  path: "/" | "/containers" | "/operations" | "/audit" | "/users" | "/account" | "/settings";
-  key: "dashboard" | "containers" | "operations" | "audit" | "users" | "account" | "settings";
+  path: "/" | "/containers" | "/backups" | "/operations" | "/audit" | "/users" | "/account" | "/settings";
+  key: "dashboard" | "containers" | "backups" | "operations" | "audit" | "users" | "account" | "settings";
   icon: LucideIcon;
   shortcut: string;
 }
@@ -12,6 +12,7 @@ export interface PageEntry {
 export const PAGES: readonly PageEntry[] = [
   { path: "/", key: "dashboard", icon: LayoutDashboard, shortcut: "g d" },
   { path: "/containers", key: "containers", icon: Boxes, shortcut: "g c" },
+  { path: "/backups", key: "backups", icon: Archive, shortcut: "g b" },
   { path: "/operations", key: "operations", icon: History, shortcut: "g o" },
   { path: "/audit", key: "audit", icon: ScrollText, shortcut: "g l" },
   { path: "/users", key: "users", icon: Users, shortcut: "g u" },

@@ -9,6 +9,9 @@ import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type R
 import { useTranslation } from "react-i18next";
 
 import { Dialog } from "@/components/dialog";
+import { useAssetName } from "@/features/backups/badges";
+import { assetKey, restorable } from "@/features/backups/judge";
+import { backupsQuery, isKnown } from "@/features/backups/requests";
 import { containersQuery, keptLogsQuery } from "@/features/containers/requests";
 import { DENSITIES, setDensity, setTheme, THEMES } from "@/lib/appearance";
 import { searchable } from "@/lib/format";
@@ -109,8 +112,13 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
   const navigate = useNavigate();
   const { data } = useQuery({ ...containersQuery, staleTime: 30_000 });
   const { data: kept } = useQuery({ ...keptLogsQuery, staleTime: 30_000 });
+  const { data: backups } = useQuery({ ...backupsQuery, staleTime: 30_000 });
+  const assetName = useAssetName();
+  const { isPermitted: mayBackUp } = usePermission("backups:run");
+  const { isPermitted: mayDrill } = usePermission("backups:drill");
   const { isPermitted: mayApply } = usePermission("containers:apply");
   const { isPermitted: mayRestart } = usePermission("containers:restart");
+  const known = backups && isKnown(backups) ? backups : null;
   return useMemo(
     () => [
       ...PAGES.map(({ path, key }) => ({ id: path, group: t("palette.page"), text: t(`pages.${key}`), run: () => void navigate({ to: path }) })),
@@ -146,6 +154,21 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
         text: `${name} (${stack})`,
         run: () => void navigate({ to: "/containers/removed/$id", params: { id } }),
       })),
+      ...(["run", "drill"] as const)
+        .filter((ask) => known !== null && (ask === "run" ? mayBackUp : mayDrill))
+        .map((ask) => ({ id: `backups-${ask}`, group: t("pages.backups"), text: t(`backups.${ask}.verb`), run: () => void navigate({ to: "/backups", search: { ask } }) })),
+      ...(known ? (["coverage", "history"] as const) : []).map((tab) => ({
+        id: `backups-${tab}`,
+        group: t("pages.backups"),
+        text: t(`backups.tabs.${tab}`),
+        run: () => void navigate({ to: "/backups", search: { tab } }),
+      })),
+      ...restorable(known?.assets ?? []).map((asset) => ({
+        id: `restore-${assetKey(asset)}`,
+        group: t("backups.restore.verb"),
+        text: assetName(asset),
+        run: () => void navigate({ to: "/backups/restore", search: { point: asset.point ?? undefined, asset: assetKey(asset) } }),
+      })),
       ...THEMES.map((theme) => ({ id: `theme-${theme}`, group: t("preferences.theme"), text: t(`preferences.${theme}`), run: () => setTheme(theme) })),
       ...DENSITIES.map((density) => ({ id: `density-${density}`, group: t("preferences.density"), text: t(`preferences.${density}`), run: () => setDensity(density) })),
       ...LANGUAGES.map((language) => ({
@@ -157,7 +180,7 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
       { id: "help", group: t("palette.help"), text: t("shortcuts.title"), run: onHelp },
       { id: "logout", group: t("pages.account"), text: t("shell.logout"), run: () => void onLogout() },
     ],
-    [t, navigate, data, kept, mayApply, mayRestart, onHelp, onLogout],
+    [t, navigate, data, kept, known, assetName, mayBackUp, mayDrill, mayApply, mayRestart, onHelp, onLogout],
   );
 }
 

@@ -5,6 +5,7 @@ import { createElement, type ReactNode } from "react";
 
 import { RESULTS } from "@/features/audit/requests";
 import { STATES } from "@/lib/operations";
+import type { RestoreSearch } from "@/lib/restore";
 
 import { NotFound, Root, RouteError } from "./root";
 import { oneOf, textOf } from "./search";
@@ -15,6 +16,8 @@ const dashboard = createRoute({ getParentRoute: () => root, path: "/", component
 
 const CONTAINER_ACTS = ["start", "stop", "restart"] as const; // whose dialog is open
 const CONTAINER_TABS = ["overview", "logs", "stats", "events"] as const;
+
+const MAX_ASSET_CHARACTERS = 256; // a kind, and a name of 240
 
 const containers = createRoute({
   getParentRoute: () => root,
@@ -49,6 +52,51 @@ const logs = createRoute({
   path: "/logs",
   validateSearch: (search: Record<string, unknown>): { of?: string } => ({ of: textOf(search["of"]) }),
   component: lazyRouteComponent(() => import("@/features/logs/logs-page"), "LogsPage"),
+});
+
+const BACKUP_TABS = ["coverage", "history"] as const;
+const BACKUP_ACTS = ["run", "drill"] as const; // whose dialog is open
+const COVERED = ["yes", "excluded", "missing", "same-device"] as const;
+
+const backups = createRoute({
+  getParentRoute: () => root,
+  path: "/backups",
+  validateSearch: (
+    search: Record<string, unknown>,
+  ): { tab?: (typeof BACKUP_TABS)[number]; ask?: (typeof BACKUP_ACTS)[number]; find?: string; show?: (typeof COVERED)[number] } => ({
+    tab: oneOf(BACKUP_TABS, search["tab"]),
+    ask: oneOf(BACKUP_ACTS, search["ask"]),
+    find: textOf(search["find"]),
+    show: oneOf(COVERED, search["show"]),
+  }),
+  component: lazyRouteComponent(() => import("@/features/backups/backups-page"), "BackupsPage"),
+});
+
+const backupPoint = createRoute({
+  getParentRoute: () => root,
+  path: "/backups/points/$flat",
+  validateSearch: (search: Record<string, unknown>): { ask?: "verify" } => ({ ask: oneOf(["verify"] as const, search["ask"]) }),
+  component: lazyRouteComponent(() => import("@/features/backups/point-page"), "PointPage"),
+});
+
+const backupRun = createRoute({
+  getParentRoute: () => root,
+  path: "/backups/runs/$id",
+  component: lazyRouteComponent(() => import("@/features/backups/run-page"), "RunPage"),
+});
+
+const restore = createRoute({
+  getParentRoute: () => root,
+  path: "/backups/restore",
+  validateSearch: (search: Record<string, unknown>): RestoreSearch => ({
+    point: textOf(search["point"]),
+    asset: textOf(search["asset"], MAX_ASSET_CHARACTERS),
+    folder: textOf(search["folder"], MAX_ASSET_CHARACTERS),
+    origin: oneOf(["local", "repository", "vault"] as const, search["origin"]),
+    where: oneOf(["beside", "in-place"] as const, search["where"]),
+    preview: textOf(search["preview"]),
+  }),
+  component: lazyRouteComponent(() => import("@/features/backups/restore-page"), "RestorePage"),
 });
 
 const operations = createRoute({
@@ -90,7 +138,7 @@ const home = (): ReactNode => createElement(Navigate, { to: "/", replace: true }
 const setup = createRoute({ getParentRoute: () => root, path: "/setup", component: home });
 const invitation = createRoute({ getParentRoute: () => root, path: "/invitation", component: home });
 
-export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, operations, operation, audit, users, account, settings, setup, invitation]);
+export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, backups, backupPoint, backupRun, restore, operations, operation, audit, users, account, settings, setup, invitation]);
 
 export function makeRouter(): ReturnType<typeof createRouter<typeof routeTree>> {
   return createRouter({ routeTree, scrollRestoration: true });

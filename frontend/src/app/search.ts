@@ -2,9 +2,9 @@
 
 const MAX_CHARACTERS = 200;
 
-export function textOf(value: unknown): string | undefined {
+export function textOf(value: unknown, limit = MAX_CHARACTERS): string | undefined {
   const text = typeof value === "number" ? String(value) : value;
-  return typeof text === "string" && text !== "" ? text.slice(0, MAX_CHARACTERS) : undefined;
+  return typeof text === "string" && text !== "" ? text.slice(0, limit) : undefined;
 }
 
 export function oneOf<T extends string>(values: readonly T[], value: unknown): T | undefined {

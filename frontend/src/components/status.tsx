@@ -15,11 +15,12 @@ const TONES: Record<Tone, readonly [LucideIcon, string]> = {
   denied: [Ban, "text-bad"],
 };
 
-export function Status({ tone, children }: { tone: Tone; children: ReactNode }): ReactNode {
+/** `wraps`: a sentence, which may take several lines. */
+export function Status({ tone, children, wraps = false }: { tone: Tone; children: ReactNode; wraps?: boolean }): ReactNode {
   const [Icon, colour] = TONES[tone] ?? [CircleDashed, "text-muted"];
   return (
-    <span className={`inline-flex items-center gap-1 align-middle whitespace-nowrap ${colour}`}>
-      <Icon size={14} aria-hidden className="shrink-0" />
+    <span className={`inline-flex gap-1 align-middle ${wraps ? "items-baseline" : "items-center whitespace-nowrap"} ${colour}`}>
+      <Icon size={14} aria-hidden className={`shrink-0 ${wraps ? "translate-y-0.5" : ""}`} />
       <span>{children}</span>
     </span>
   );

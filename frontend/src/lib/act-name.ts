@@ -16,9 +16,11 @@ const NAMED = 3;
 
 /** What an operation does, and to what. One that applies a plan is called after what the plan changes. */
 export function useOperationName(): (operation: Pick<OperationView, "act" | "target" | "detail">) => { act: string; target: string } {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const actName = useActName();
   return (operation) => {
+    const word = `operations.targets.${operation.target}`; // what is no thing's name
+    if (operation.act.startsWith("backups:") && i18n.exists(word)) return { act: actName(operation.act), target: t(`operations.targets.${operation.target as keyof typeof en.operations.targets}`) };
     const changes = changesOf(operation);
     const room = roomOf(operation.act);
     if (!room || !changes || changes.length === 0) return { act: actName(operation.act), target: visible(operation.target) };

@@ -6,10 +6,11 @@ import { Download, Undo2 } from "lucide-react";
 import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
-import { Button } from "@/components/button";
+import { Button, buttonLook } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { CommandLine } from "@/components/copy";
 import { ItemResults } from "@/components/item-results";
+import { OperationResult } from "@/components/operation-result";
 import { OperationStatus } from "@/components/operation-status";
 import { Page } from "@/components/page";
 import { Fact, Facts, Panel } from "@/components/panel";
@@ -28,10 +29,12 @@ import { cancelOperation, operationQuery, OPERATIONS, type OperationView } from 
 import { usePermission } from "@/lib/permission";
 import { changesOf, resultsOf, undoable } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
+import { restoreOf } from "@/lib/restore";
 import type en from "@/locales/en.json";
 
 const UndoDialog = lazy(async () => ({ default: (await import("@/components/plan-dialog")).UndoDialog }));
 
+const FOLLOW_MS = 5_000; // the event stream is quicker, but what was asked before an event may be answered after it
 const SHOWN_ELSEWHERE = new Set(["changes", "plan_id", "undoes"]);
 
 const route = getRouteApi("/operations/$id");
@@ -40,7 +43,7 @@ export function OperationPage(): ReactNode {
   const { t } = useTranslation();
   const nameOf = useOperationName();
   const { id } = route.useParams();
-  const query = useQuery(operationQuery(id));
+  const query = useQuery({ ...operationQuery(id), refetchInterval: ({ state }) => (state.data?.state === "running" ? FOLLOW_MS : false) });
   const title = query.data ? t("operations.title", nameOf(query.data)) : t("pages.operations");
   return (
     <Page
@@ -103,7 +106,7 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
             .filter(([name]) => !SHOWN_ELSEWHERE.has(name))
             .map(([name, value]) => (
               <Fact key={name} name={i18n.exists(`operations.detail.${name}`) ? t(`operations.detail.${name as keyof typeof en.operations.detail}`) : name}>
-                <Quoted>{typeof value === "string" ? value : Array.isArray(value) ? value.join(t("common.listSeparator")) : JSON.stringify(value)}</Quoted>
+                <Detail name={name} value={value} act={operation.act} />
               </Fact>
             ))}
           {changes && operation.detail?.["undoes"] != null && <Fact name={t("operations.kind")}>{t("plan.isUndo")}</Fact>}
@@ -130,6 +133,7 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
             <div className="p-2">{results.length > 0 ? <ItemResults results={results} /> : <PlanChanges changes={changes ?? []} />}</div>
           </Panel>
         )}
+        <OperationResult result={operation.result} />
         <Panel
           title={t("operations.log")}
           aside={
@@ -161,13 +165,39 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
   );
 }
 
+/** What was asked for, as it was said; what a backup's unit does has a record of its own. */
+function Detail({ name, value, act }: { name: string; value: unknown; act: string }): ReactNode {
+  const { t } = useTranslation();
+  if (name === "run" && typeof value === "string" && act.startsWith("backups:")) {
+    return (
+      <Link to="/backups/runs/$id" params={{ id: value }} className="underline">
+        <Quoted mono>{value}</Quoted>
+      </Link>
+    );
+  }
+  return <Quoted>{typeof value === "string" ? value : Array.isArray(value) ? value.join(t("common.listSeparator")) : JSON.stringify(value)}</Quoted>;
+}
+
 /** What can still be done about it: cancel it while it runs, take it back when it has ended. */
 function Acts({ operation }: { operation: OperationView }): ReactNode {
   return (
     <>
       <Cancel operation={operation} />
       <Undo operation={operation} />
+      <ToRestore operation={operation} />
     </>
+  );
+}
+
+/** A preview is looked at where it was asked for; a restore that has not come about begins there again. */
+function ToRestore({ operation }: { operation: OperationView }): ReactNode {
+  const { t } = useTranslation();
+  const search = restoreOf(operation);
+  if (!search || (operation.act === "backups:restore" && (operation.state === "running" || operation.state === "done"))) return null;
+  return (
+    <Link to="/backups/restore" search={search} className={buttonLook()}>
+      {t(search.preview === undefined ? "operations.previewAgain" : "operations.toPreview")}
+    </Link>
   );
 }
 

@@ -44,10 +44,12 @@ export function RunningOperations(): ReactNode {
       // Which steps belong to it is known before the first of them ends.
       if (!begun.current.has(news.id) && roomOf(news.act)) void client.prefetchQuery({ ...operationNewsQuery(news.id), staleTime: REFRESH_MS });
       begun.current.add(news.id);
-    } else if (begun.current.delete(news.id)) {
+    } else {
+      // The event says that it has ended, not with what: an answer that is under way may be from before.
+      void client.invalidateQueries({ queryKey: operationQuery(news.id).queryKey });
+      if (!begun.current.delete(news.id)) return;
       const isStep = [...begun.current].some((id) => isStepOf(news, client.getQueryData(operationQuery(id).queryKey)));
       if (!isStep) void tell(news.id).catch(() => undefined); // whoever cannot be asked now is asked by the page itself
-      else void client.invalidateQueries({ queryKey: operationQuery(news.id).queryKey });
     }
   });
   const count = data?.operations.length ?? 0;
@@ -56,7 +58,10 @@ export function RunningOperations(): ReactNode {
       {count > 0 && (
         <Link to="/operations" search={{ state: "running" }} className={buttonLook("quiet", "text-accent")}>
           <LoaderCircle size={15} aria-hidden className="animate-spin" />
-          {t("operations.runningCount", { count })}
+          <span aria-hidden className="sm:hidden">
+            {count}
+          </span>
+          <span className="sr-only sm:not-sr-only">{t("operations.runningCount", { count })}</span>
         </Link>
       )}
       {undone && (
