@@ -97,6 +97,7 @@ class Deployment(Service):
         self.project = f"homeport-test-{secrets.token_hex(4)}"
         self.files = [ROOT_FILE, OVERLAY]
         self.ssd, self.hdd, self.secrets = directory / "ssd", directory / "hdd", directory / "secrets"
+        self.backup = directory / "backup"
         self.smarthost = Smarthost(directory / "smarthost")
         self.figures: dict[str, str] = {}
         self.ports = {
@@ -124,6 +125,9 @@ class Deployment(Service):
             "HOMEPORT_IMAGE_TAG": IMAGE_TAG,
             "HOMEPORT_SSD": str(self.ssd),
             "HOMEPORT_HDD": str(self.hdd),
+            "HOMEPORT_BACKUP": str(self.backup),
+            "HOMEPORT_BACKUP_CONFIG_DIR": str(self.directory / "backup-config"),
+            "HOMEPORT_BACKUP_RESTORE_DIR": str(self.directory / "backup-restore"),
             "TAILSCALE_IP": "127.0.0.1",
             "MAIL_IMAPS_PORT": str(self.ports["imaps"]),
             "MAIL_POP3S_PORT": str(self.ports["pop3s"]),
@@ -179,7 +183,7 @@ class Deployment(Service):
 
     def close(self) -> None:
         """Take everything away. Raise ServiceFailed naming what is still there."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", timeout_s=DOWN_S)
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "10", timeout_s=DOWN_S)
         if os.path.ismount(self.hdd):
             run(["umount", str(self.hdd)])
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -41,7 +41,7 @@ def db(*names: str) -> frozenset[str]:
 RIGHTS = {
     "mail-prepare": Rights(0, caps("CHOWN", "DAC_OVERRIDE", "FOWNER"), is_once=True),
     "mail-migrate": Rights(10002, secrets=db("owner"), is_once=True),
-    "mail-db": Rights(999, secrets=db("root", "owner", "dovecot", "postfix", "roundcube")),
+    "mail-db": Rights(999, secrets=db("root", "owner", "dovecot", "postfix", "roundcube", "backup", "restore")),
     "mail-dovecot": Rights(5000, secrets=db("dovecot") | {"rspamd_controller_password"}),
     "mail-postfix": Rights(
         0,

@@ -5,7 +5,8 @@
 # again at nothing, and a data directory that exists is never initialised a second time.
 #
 # Accounts: root (only through the socket), mail_owner (owns the schema `mail`, may pass its rights on: mail-migrate grants the daemons their
-# views), dovecot and postfix (nothing here), roundcube (its own database). A changed secret takes effect at the next start.
+# views), dovecot and postfix (nothing here), roundcube (its own database), homeport_backup (reads everything, for dumps), homeport_restore (may
+# do everything, for restores alone: it makes scratch databases and an account for each load). A changed secret takes effect at the next start.
 set -euo pipefail
 
 volume=/var/lib/mysql
@@ -44,8 +45,12 @@ write_accounts() {
     account dovecot mail_db_dovecot_password
     account postfix mail_db_postfix_password
     account roundcube mail_db_roundcube_password
+    account homeport_backup mail_db_backup_password
+    account homeport_restore mail_db_restore_password
     echo "GRANT ALL PRIVILEGES ON mail.* TO mail_owner@'%' WITH GRANT OPTION;"
     echo "GRANT ALL PRIVILEGES ON roundcube.* TO roundcube@'%';"
+    echo "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON *.* TO homeport_backup@'%';"
+    echo "GRANT ALL PRIVILEGES ON *.* TO homeport_restore@'%' WITH GRANT OPTION;"
 }
 
 account() { # NAME SECRET
