@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backup.exit_codes import BackupError, ExitCode
-from kit.terminal import print_json, visible
+from kit.terminal import print_json, print_pairs, print_table, visible
 
 if TYPE_CHECKING:  # imported where they are used, so that --help stays quick
     from backup.house import House
@@ -74,8 +74,7 @@ def finish(end: End, *, as_json: bool) -> None:
     if as_json:
         print_json(end_document(end))
     else:
-        for name, value in end.result.items():
-            typer.echo(visible(f"{name}: {_short(value)}"))
+        _print_result(end.result)
     if end.exit_code:
         typer.echo(f"homeport: error: {end.meaning} ({end.exit_code})\n{_lines(end.error)}", err=True)
         raise typer.Exit(end.exit_code)
@@ -91,10 +90,30 @@ def end_document(end: End) -> dict[str, Any]:
     }
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{len(value)} ({', '.join(str(each) for each in value[:5])}{', ...' if len(value) > 5 else ''})"
-    return str(value)
+def _print_result(result: dict[str, Any]) -> None:
+    """Pairs; and what is many, such as drills, as a table of its own."""
+    tables = {name: value for name, value in result.items() if isinstance(value, list) and value}
+    print_pairs((name.replace("_", " "), shown(value)) for name, value in result.items() if name not in tables)
+    for name, rows in tables.items():
+        if isinstance(rows[0], dict):
+            names = list(rows[0])
+            headings = [each.replace("_", " ").upper() for each in names]
+            print_table(headings, [[shown(row.get(each)) for each in names] for row in rows])
+        else:
+            print_table([name.replace("_", " ").upper()], [[shown(row)] for row in rows])
+
+
+def shown(value: Any) -> str:
+    """A value of a result, for the eye."""
+    match value:
+        case None | []:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.3g}"
+        case _:
+            return str(value)
 
 
 def _lines(text: str) -> str:

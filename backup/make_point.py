@@ -13,6 +13,7 @@ from backup.facts import Facts
 from backup.file_journal import size
 from backup.house import POINTS, House
 from backup.journal import Journal
+from backup.layout import INCOMPLETE
 from backup.points import PointId, PointKind
 from backup.runs import Run
 from backup.schedule.timetable import scheduled_day
@@ -109,8 +110,8 @@ def make(house: House, asked: Asked, point: PointId, work: Run) -> None:
         keep(house, point if outcome.is_sealed and state.verified else None, facts, work.journal)
 
 
-def take(house: House, asked: Asked, point: PointId, work: Run) -> snapshot.Outcome:
-    """Preflight and snapshot. The caller holds the points lock."""
+def take(house: House, asked: Asked, point: PointId, work: Run, *, compares: bool = True) -> snapshot.Outcome:
+    """Preflight and snapshot (`compares` is its). The caller holds the points lock."""
     house.layout.require()
     sources = house.sources(asked.scope)
     work.journal.step("preflight", point=str(point))
@@ -128,6 +129,7 @@ def take(house: House, asked: Asked, point: PointId, work: Run) -> snapshot.Outc
         journal=work.journal,
         known_secrets=secrets.known_values,
         real_copy=real_copy,
+        compares=compares,
         distrusted=[PointId.parse(name) for name, known in house.facts().points().items() if known.damage],
     )
 
@@ -208,14 +210,23 @@ def decisions(house: House) -> list[retention.Decision]:
     return retention.decide(_held(house), house.settings.retention, today=_today(house), made=made)
 
 
-def safety_copy(house: House, journal: Journal, scope: str) -> PointId:
-    """A point of one asset before it is overwritten. Takes the points lock itself. Raise when it is not verified."""
+def safety_copy(house: House, journal: Journal, kind: str, name: str) -> PointId | None:
+    """Make a point of what a restore is about to replace; None when nothing is there any more.
+
+    name    "" with the kind "everything"
+    raises  SourceFailed when the point is not verified. Takes the points lock itself
+    """
+    scope = "all" if kind == "everything" else f"{kind}:{name}"
     asked = Asked(PointKind.MANUAL, scope, label=f"before-restore-{slug(scope)}"[:63].rstrip("-."))
-    work = Run("", journal)
     point = name_of(house, asked, now_utc(house.clock))
     with house.hold(POINTS, str(point), journal):
-        outcome = take(house, asked, point, work)
-    if not (outcome.is_sealed and outcome.state.verified):
-        failed = "; ".join(f"{each.source}: {each.error}" for each in outcome.state.sources if not each.ok)
-        raise SourceFailed(f"the safety copy before the restore failed: {failed}. Nothing was restored")
-    return point
+        outcome = take(house, asked, point, Run("", journal), compares=False)
+        if outcome.is_sealed and outcome.state.verified:
+            return point
+        failed = [each for each in outcome.state.sources if not each.ok]
+        if [each.source for each in failed] == [snapshot.NO_FILE]:
+            removal.delete(house.layout.staging(point, INCOMPLETE))
+            journal.note("there is nothing to copy before the restore: what it replaces is empty")
+            return None
+    reasons = "; ".join(f"{each.source}: {each.error}" for each in failed)
+    raise SourceFailed(f"the safety copy before the restore failed: {reasons}. Nothing was restored")

@@ -102,7 +102,7 @@ class Reader:
 
     def check(self, part: tuple[int, int] | None = None) -> None:
         """Check that everything fits together; with `part`, (i, n), also read the i-th of n parts of all data."""
-        self.journal.step("check the repository", part=None if part is None else f"{part[0]}/{part[1]}")
+        self.journal.step("check the repository", part="its structure" if part is None else f"{part[0]}/{part[1]}")
         subset = [] if part is None else [f"--read-data-subset={part[0]}/{part[1]}"]
         self._restic("check", "--no-lock", *subset, timeout_s=LONG_S)
 

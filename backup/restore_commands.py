@@ -16,6 +16,7 @@ from backup.command_line import (
     conduct,
     house,
     reported,
+    shown,
 )
 from backup.exit_codes import RestoreRefused, WrongUsage
 from kit.terminal import print_json, print_pairs, print_table, visible
@@ -182,7 +183,7 @@ def bootstrap(
             "points": [str(point) for point in rebuilt.points],
             "secrets": None if rebuilt.secrets is None else str(rebuilt.secrets),
         }
-        print_json(document) if as_json else print_pairs([(name, str(value)) for name, value in document.items()])
+        print_json(document) if as_json else print_pairs([(name, shown(value)) for name, value in document.items()])
 
 
 def _asset_kind(kind: str) -> Literal["database", "mailbox", "site", "files", "zone", "everything"]:
@@ -197,7 +198,7 @@ def _print_plan(plan: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(plan)
         return
-    shown = (
+    names = (
         "point",
         "origin",
         "where",
@@ -210,7 +211,7 @@ def _print_plan(plan: dict[str, object], *, as_json: bool) -> None:
         "verified",
         "plan",
     )
-    print_pairs([(name, str(plan[name])) for name in shown if plan.get(name) not in (None, [])])
+    print_pairs([(name, shown(plan[name])) for name in names if plan.get(name) not in (None, [])])
     changes = plan.get("changes")
     if isinstance(changes, list) and changes:
         print_table(("WHAT", "PATH"), [(each["what"], each["path"]) for each in changes])

@@ -37,6 +37,7 @@ from kit.clock import Clock, now_utc
 SCANNED = "stacks"  # backup.md 3: secrets go only into the encrypted repository, never into the plain tree
 SCAN_BYTES = 1 << 20
 SHOWN_DAMAGE = 20
+NO_FILE = "point"  # in place of a source's name: the sources have worked, and gave nothing
 PROGRESS_FILES = 500
 
 
@@ -64,12 +65,14 @@ def take(
     journal: Journal,
     known_secrets: Callable[[], Iterable[bytes]] = lambda: (),
     real_copy: bool = False,
+    compares: bool = True,
     distrusted: Collection[PointId] = (),
 ) -> Outcome:
     """Make a point. The caller holds the points lock.
 
     known_secrets  values that may not be in `stacks/`
     real_copy      link nothing: once a month, so that one bad write cannot damage all points
+    compares       False: a source may have shrunk or be empty, as what is to be replaced by a restore often is
     distrusted     points with known damage: nothing is linked to them
     raises         DestinationFailed: the unfinished tree is removed, no sealed point was touched. VerificationFailed:
                    what was written is not what the disk gives back; the tree is kept as incomplete. WrongUsage for no
@@ -85,7 +88,7 @@ def take(
         if previous is not None:
             stack.enter_context(previous)
             journal.note(f"the point before is {previous.point}; {'a real copy' if real_copy else 'links to it'}")
-        run = _Run(point, layout, host, signer, clock, journal, previous, real_copy)
+        run = _Run(point, layout, host, signer, clock, journal, previous, real_copy, compares)
         try:
             return run.take(sources, known_secrets)
         except DestinationFailed as error:
@@ -104,6 +107,7 @@ class _Run:
     journal: Journal
     previous: Previous | None
     real_copy: bool
+    compares: bool
 
     @property
     def directory(self) -> Path:
@@ -117,7 +121,7 @@ class _Run:
             states, staged = self._stage(stage, sources)
             states += self._scan(stage, known_secrets)
             if not stage.files:
-                states.append(SourceState(source="point", ok=False, error="the sources gave no file", seconds=0))
+                states.append(SourceState(source=NO_FILE, ok=False, error="the sources gave no file", seconds=0))
             self.journal.step("sync")
             stage.sync()
             self.journal.step("manifest")
@@ -162,7 +166,7 @@ class _Run:
     def _stage(self, stage: Stage, sources: Sequence[Source]) -> tuple[list[SourceState], list[Staged]]:
         states: list[SourceState] = []
         staged: list[Staged] = []
-        before = self.previous.state if self.previous is not None else None
+        before = self.previous.state if self.previous is not None and self.compares else None
         for source in sources:
             self.journal.step("stage", source=source.name)
             begun = self.clock.monotonic()

@@ -129,7 +129,7 @@ def context(house: House, work: Run) -> Context:
         journal=work.journal,
         clock=house.clock,
         run_id=work.id,
-        safety_copy=lambda kind, name: make_point.safety_copy(house, work.journal, f"{kind}:{name}"),
+        safety_copy=lambda kind, name: make_point.safety_copy(house, work.journal, kind, name),
         store=lambda: house.store("restorer"),
         lock_wait_s=house.wait_s,
     )

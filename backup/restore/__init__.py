@@ -235,7 +235,7 @@ class _Work:
                 raise
         return copier
 
-    def _in_place(self, plan: RestorePlan, safety: object) -> Copier:
+    def _in_place(self, plan: RestorePlan, safety: PointId | None) -> Copier:
         context = self.context
         with (
             Below(self.point.directory) as source,
@@ -257,7 +257,8 @@ class _Work:
                     database.swap()
                 placement.commit(copier)
             except BaseException:
-                context.journal.warn(f"the restore stopped while it replaced live data; what was there is in {safety}")
+                there = f"what was there is in {safety}" if safety else "nothing had been there"
+                context.journal.warn(f"the restore stopped while it replaced live data; {there}")
                 raise
         return copier
 
@@ -266,7 +267,7 @@ class _Work:
             self.context.journal.step("load", database=database.database)
             database.load(copier, self.dumps[os.fsencode(database.dump)])
 
-    def _safety_copy(self, plan: RestorePlan) -> PointId:
+    def _safety_copy(self, plan: RestorePlan) -> PointId | None:
         self.context.journal.step("safety copy")
         name = "" if self.request.asset_kind == "everything" else self.request.asset_name
         safety = self.context.safety_copy(self.request.asset_kind, name)

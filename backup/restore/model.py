@@ -65,8 +65,8 @@ class Context:
     """What a restore works with.
 
     run_id        of this run: names the directory of what is restored beside, and the scratch
-    safety_copy   given kind and name of an asset, makes an on-demand point of it and returns its id. It takes the
-                  locks that it needs; none is held when it is called
+    safety_copy   given kind and name of an asset, makes an on-demand point of it and returns its id, None when nothing
+                  is there to be copied. It takes the locks that it needs; none is held when it is called
     bytes_per_s   of the last drill, for estimates; None before the first
     store         the vault, with the restorer's credentials; called when the origin is the vault, and only then
     lock_wait_s   how long to wait for the repository, for a site and for another restore
@@ -77,7 +77,7 @@ class Context:
     journal: Journal
     clock: Clock
     run_id: str
-    safety_copy: Callable[[str, str], PointId]
+    safety_copy: Callable[[str, str], PointId | None]
     store: Callable[[], VaultStore]
     lock_wait_s: float = 3600.0
     bytes_per_s: float | None = None
@@ -169,7 +169,7 @@ class WorldChanged(RestoreRefused):
 class RestoreReport:
     """
     target       where it lies
-    safety_copy  the point that was made before live data was touched
+    safety_copy  the point that was made before live data was touched; None: beside, or nothing was there
     undo         the command that brings back what was there; None beside, and where nothing was replaced
     not_scanned  files that no malware scanner has seen
     damaged      files that are not what the manifest says, taken because that was allowed

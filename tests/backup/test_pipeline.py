@@ -308,13 +308,26 @@ def test_prune_removes_by_the_rules_that_its_dry_run_shows(tmp_path: Path) -> No
 
 def test_safety_copy_is_a_point_of_its_own_and_fails_when_its_source_does(tmp_path: Path) -> None:
     house = make_house(tmp_path, clock=at_night())
-    point = make_point.safety_copy(house, Silent(), "files:config")
+    point = make_point.safety_copy(house, Silent(), "files", "config")
+    assert point is not None
     assert str(point) == "manual/20261120T180000Z-before-restore-files-config"
     assert (house.layout.point(point) / MANIFEST).is_file()
     break_source(house)
     with pytest.raises(Exception, match="safety copy") as caught:
-        make_point.safety_copy(house, Silent(), "files:config")
+        make_point.safety_copy(house, Silent(), "files", "config")
     assert caught.value.code == 4  # type: ignore[attr-defined]
+
+
+def test_what_was_lost_altogether_needs_no_safety_copy_and_hinders_none(tmp_path: Path) -> None:
+    """A restore of everything that was lost may not fail because there is nothing to copy before it."""
+    house = make_house(tmp_path, clock=at_night())
+    night(house)
+    for path in house.settings.sources.files[0].paths:
+        shutil.rmtree(path)
+        path.mkdir()
+    assert make_point.safety_copy(house, Silent(), "files", "config") is None
+    assert [path.name for path in (house.layout.root / "manual").iterdir()] == []
+    assert make_point.safety_copy(house, Silent(), "everything", "") is not None, "what is left of the others"
 
 
 @pytest.mark.parametrize(
