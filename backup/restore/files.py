@@ -1,6 +1,6 @@
 """Where the files of a point go, what that changes, and how they get there: staged first, put in place by renames.
 
-Three rules, of a place:
+Four rules, of a place:
 
     new      beside: a directory of its own that nothing stands in
     replace  files in place: what the point holds is added or overwritten, everything else stays
@@ -20,6 +20,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +30,7 @@ from backup.layout import RESTORING
 from backup.manifest import Entry
 from backup.restore.mail import base_name, is_message, message_names
 from backup.restore.model import Change, Tally
-from backup.restore.tree import Below, Copier, destination, shown
+from backup.restore.tree import Below, Copier, destination, read_ahead, shown
 
 SQLITE_BESIDE = (b"-wal", b"-shm", b"-journal")
 PROGRESS_EVERY = 256
@@ -115,7 +116,8 @@ class Placement:
         for placed in self._placed.values():
             if placed.place.rule != "new":
                 self._begin(placed)
-        for count, (placed, entry, target) in enumerate(self._changes(entries, tally)):
+        changes = read_ahead(self._changes(entries, tally), itemgetter(1), copier.source.path)
+        for count, (placed, entry, target) in enumerate(changes):
             if placed.place.rule == "new":
                 with destination(placed.place.root):
                     directory, name = placed.live.parent(target, make=True)
