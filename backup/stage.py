@@ -73,6 +73,7 @@ class Stage:
         self.files = self.bytes = self.linked_files = self.linked_bytes = 0
         self._journal = journal or Silent()
         self._changed = 0
+        self._directories: set[bytes] = set()  # made by this stage: nothing is put below anything else
         try:
             os.mkdir(root, 0o700)
             self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -190,6 +191,8 @@ class Stage:
     def _one(self, path: bytes, found: Found, counts: TreeCounts) -> None:
         if found.stat is None:
             raise OtherType
+        if found.path:  # the top's parents are made with it
+            self._require_parent(path)
         match stat.S_IFMT(found.stat.st_mode):
             case stat.S_IFREG:
                 placed = self._copier.place(found.name, found.dir_fd, found.stat, path)
@@ -255,21 +258,26 @@ class Stage:
 
     def _parents(self, path: bytes) -> None:
         missing = []
-        while path := path.rpartition(b"/")[0]:
-            if self.has(path):
-                break
+        while (path := path.rpartition(b"/")[0]) and path not in self._directories:
             missing.append(path)
         for directory in reversed(missing):
             self._mkdir(directory)
 
+    def _require_parent(self, path: bytes) -> None:
+        """What a moving source shows as a directory may stand here as a link: nothing is written through one."""
+        parent = path.rpartition(b"/")[0]
+        if parent and parent not in self._directories:
+            raise OtherType
+
     def _mkdir(self, path: bytes, like: os.stat_result | None = None) -> None:
         try:
             os.mkdir(path, 0o700, dir_fd=self._fd)
+            self._directories.add(path)
             if like is None:
                 mtime_ns = os.lstat(path, dir_fd=self._fd).st_mtime_ns
                 self._note(Entry(path, "dir", 0, 0o700, *self._copier.owner, mtime_ns))
         except FileExistsError:
-            if not stat.S_ISDIR(os.lstat(path, dir_fd=self._fd).st_mode):
+            if path not in self._directories:
                 raise taken(path) from None
         except OSError as error:
             raise self._copier.failed(error, path) from error

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
@@ -50,13 +51,19 @@ def walk(top: bytes, skip: Callable[[bytes, bool], bool]) -> Generator[Found]:
     try:
         yield Found(b"", b".", descriptor, os.fstat(descriptor))
         levels = [(b"", iter(_names(descriptor, top, b"", skip)))]
+        told: set[bytes] = set()  # directories that will be entered: what was told as a link stays one
         while levels:
             below, names = levels[-1]
             for name in names:
                 if not name.endswith(b"/"):
-                    yield Found(below + name, name, entered[-1], _lstat(name, entered[-1], top, below))
+                    found = _lstat(name, entered[-1], top, below)
+                    if found is not None and stat.S_ISDIR(found.st_mode):
+                        told.add(below + name)
+                    yield Found(below + name, name, entered[-1], found)
                     continue
-                deeper = _enter(name, entered[-1], top, below)
+                is_told = below + name[:-1] in told
+                told.discard(below + name[:-1])
+                deeper = _enter(name, entered[-1], top, below) if is_told else None
                 if deeper is None:
                     yield Found(below + name[:-1], name, entered[-1], None)
                     continue

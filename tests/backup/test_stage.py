@@ -17,6 +17,7 @@ import pytest
 
 from backup.exit_codes import DestinationFailed, SourceFailed
 from backup.journal import Journal
+from backup.linux import exchange
 from backup.manifest import Entry, entries
 from backup.snapshot import Outcome
 from backup.sources.source import Estimate, Staged
@@ -565,3 +566,46 @@ def test_sources_in_another_order_find_their_lines_all_the_same(night: Night) ->
 
     night.tomorrow()
     assert night.run(Acting(backwards)).state.linked_files == 1000
+
+
+def test_nothing_is_put_below_a_link_of_the_stage(stage: Stage, source: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (source / "link").symlink_to(outside)
+    (source / "x").write_bytes(b"evil")
+    stage.copy_link(source / "link", b"d")
+    with pytest.raises(SourceFailed, match=r"taken|already"):
+        stage.copy_file(source / "x", b"d/x")
+    assert list(outside.iterdir()) == []
+
+
+def test_a_directory_that_turns_into_a_link_and_back_leads_nowhere(tmp_path: Path, source: Path) -> None:
+    """Whoever owns a site can do this while root makes the backup."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    mode = outside.stat().st_mode
+    names = [b"%02d" % number for number in range(40)]
+    for name in names:
+        directory = os.path.join(os.fsencode(source), name)
+        os.mkdir(directory)
+        Path(os.fsdecode(directory), "x").write_bytes(b"evil")
+        os.symlink(outside, os.path.join(os.fsencode(tmp_path), b"link" + name))
+    done = threading.Event()
+
+    def flip() -> None:
+        while not done.is_set():
+            for name in names:
+                exchange(os.path.join(os.fsencode(source), name), os.path.join(os.fsencode(tmp_path), b"link" + name))
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        for number in range(60):
+            with Stage(tmp_path / f"stage{number}") as stage:
+                stage.copy_tree(source, b"mail")
+                stage.write_manifest()
+    finally:
+        done.set()
+        thread.join()
+    assert list(outside.iterdir()) == []
+    assert outside.stat().st_mode == mode
