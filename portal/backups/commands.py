@@ -185,11 +185,15 @@ def preview(
 def restore(
     preview_id: Annotated[str, typer.Argument(metavar="PREVIEW", help="As `preview` shows it at its end.")],
     confirm: Annotated[str | None, typer.Option(help="Of a restore in place: the point's id once more.")] = None,
+    services_stopped: Annotated[
+        bool, typer.Option("--services-stopped", help="You have stopped the services that the portal cannot stop.")
+    ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring about what a preview has shown. Refused when something has changed since."""
-    _act("/api/backups/restores", {"preview": preview_id, "confirm_point": confirm}, url, as_json=as_json)
+    wanted = {"preview": preview_id, "confirm_point": confirm, "services_stopped": services_stopped}
+    _act("/api/backups/restores", wanted, url, as_json=as_json)
 
 
 def _act(path: str, wanted: dict[str, Any], url: str | None, *, as_json: bool) -> None:

@@ -4,10 +4,13 @@ What a unit does is its own job: neither the portal's restart nor a closed page 
 
 - cancelling takes a request back as long as nobody has taken it; afterwards it only says that it cannot, and goes on
 - a portal that stops leaves everything as it is; `found` is the re-check of its next start, and follows to the end
-- an operation that is out of time takes back what nobody has taken
+- an operation that is out of time takes back what nobody has taken; a run that others wait for is followed on
 
-The end is the record's last line: exit code 0 is done, 9 is RestoreRefused, anything else BackupFailed in the unit's
-own words.
+A request that was written and lies there no more was taken. The portal cannot look where the unit puts it.
+
+The end is the record's last line: exit code 0 is done, 9 is RestoreRefused, 143 BackupInterrupted, anything else
+BackupFailed in the unit's own words. A unit that was killed writes no such line: its record is silent and no longer
+held, which is BackupInterrupted too.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any
 from kit.clock import Clock
 from kit.problem import Problem
 from portal.backups.requests import Request, Requests, verb_of
-from portal.backups.runs import RunRecord
+from portal.backups.runs import RunRecord, is_held
 from portal.backups.schemas import RunLine
 from portal.operations.progress import Progress
 from portal.operations.records import Outcome
@@ -31,10 +34,11 @@ from portal.operations.runner import Runner
 FIRST_POLL_S, LAST_POLL_S, SLOWER = 0.05, 1.0, 1.3  # soon after news, slowly while there is none
 UNHEARD_S = 120.0  # after which it is said that nobody takes the request
 LOST_S = 30.0  # a request that is in no place for so long is gone: between taking it and its record lies a moment
+SILENT_S = 10.0  # after which it is asked whether anybody still holds the record; dead when not, and again not
 RESULT_BYTES = 48 * 1024  # an operation remembers 64 KiB
 
-RESTORE_REFUSED = 9  # of backup's exit codes
-UNITS: Mapping[str, str] = {"preview": "restore", "restore": "restore"}  # all other verbs: "run"
+RESTORE_REFUSED, INTERRUPTED = 9, 143  # of backup's exit codes
+UNITS: Mapping[str, str] = dict.fromkeys(("preview", "restore", "vaultdrill"), "restore")  # all other verbs: "run"
 
 
 class BackupFailed(Problem):
@@ -47,6 +51,14 @@ class RestoreRefused(Problem):
     """The restore was refused: unverified data, a path that escapes, or the world has changed since the preview."""
 
     status, type, title = 409, "restore-refused", "The restore was refused"
+
+
+class BackupInterrupted(Problem):
+    """The unit was killed, or lost its power, before it was done. What it had done is as it left it: look, then ask
+    again; nothing is done twice by itself.
+    """
+
+    status, type, title = 502, "backup-interrupted", "The backup unit was interrupted"
 
 
 class BackupRequestLost(Problem):
@@ -68,6 +80,7 @@ class Following:
         self._runs = directory / "runs"
         self._requests, self._runner, self._clock = requests, runner, clock
         self.operations: dict[str, str] = {}  # run -> the operation that follows it
+        self.left: set[str] = set()  # runs that go on, whose following was cut off
 
     def record(self, run_id: str) -> RunRecord:
         return RunRecord(self._runs / f"{run_id}.jsonl")
@@ -75,8 +88,10 @@ class Following:
     async def ask(self, progress: Progress, request: Request, *, take_within_s: float | None = None) -> dict[str, Any]:
         """Write a request and follow it to its end; return what the run says its result is, and `run`.
 
-        take_within_s  take it back when nobody has taken it by then; None: it may lie there
-        raises         RequestNotWritten, BackupFailed, RestoreRefused, BackupRequestLost, NoBackupRunner
+        take_within_s  take it back when nobody has taken it by then, and once it is taken stay to its end, also out of
+                       time; None: it may lie there
+        raises         RequestNotWritten, BackupFailed, RestoreRefused, BackupInterrupted, BackupRequestLost,
+                       NoBackupRunner. CancelledError: the run is in `left`, or was taken back, or the portal stops
         """
         self.operations[request.id] = progress.operation_id
         try:
@@ -92,7 +107,7 @@ class Following:
         self.operations[run_id] = operation_id
         try:
             record = await self._follow(run_id, None, take_within_s)
-        except (BackupRequestLost, NoBackupRunner) as problem:
+        except (BackupInterrupted, BackupRequestLost, NoBackupRunner) as problem:
             return Finding(Outcome.NOT_DONE, problem.detail)
         finally:
             self.operations.pop(run_id, None)
@@ -106,8 +121,15 @@ class Following:
         return progress.is_cancelled and (await self._runner.get(progress.operation_id)).cancelled_by is None
 
     async def _asked(self, progress: Progress, request: Request, take_within_s: float | None) -> RunRecord:
+        was_written = False
+
+        def write() -> None:
+            nonlocal was_written
+            self._requests.write(request)
+            was_written = True
+
         try:
-            await progress.in_thread(self._requests.write, request)
+            await progress.in_thread(write)
             progress.note(f"requested: {request.id}")
             return await self._follow(request.id, progress, take_within_s)
         except asyncio.CancelledError:
@@ -117,17 +139,23 @@ class Following:
                 progress.note("the request was taken back; nobody had begun it")
                 raise
             is_wanted = (await self._runner.get(progress.operation_id)).cancelled_by is not None
-            if not is_wanted or await asyncio.to_thread(self._is_nowhere, request.id):
+            if not was_written or not (is_wanted or take_within_s is not None):
                 raise
         # Once: whoever cancels a second time is the end of this process.
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
         progress.note("a unit has taken the request and ends what it has begun; that cannot be cancelled here")
-        return await self._follow(request.id, progress, None)
+        try:
+            return await self._follow(request.id, progress, None)
+        except asyncio.CancelledError:
+            self.left.add(request.id)
+            raise
 
     async def _follow(self, run_id: str, progress: Progress | None, take_within_s: float | None) -> RunRecord:
-        """Return the record of a run that has ended. Raise BackupRequestLost or NoBackupRunner."""
-        record, began, seen_at = self.record(run_id), self._clock.monotonic(), self._clock.monotonic()
+        """Return the record of a run that has ended. Raise BackupInterrupted, BackupRequestLost or NoBackupRunner."""
+        record, began = self.record(run_id), self._clock.monotonic()
+        seen_at = asked_at = began
+        was_free = False
         told: str | None = None
         pause_s = FIRST_POLL_S
         while True:
@@ -147,6 +175,14 @@ class Following:
                 seen_at = now
             elif now - seen_at > LOST_S:
                 raise BackupRequestLost(f"{run_id} is neither requested nor taken, and no run has begun")
+            if lines:
+                asked_at, was_free = now, False
+            elif record.last is not None and now - asked_at >= SILENT_S:
+                asked_at = now
+                is_free = not await asyncio.to_thread(is_held, record.path)
+                if is_free and was_free:
+                    raise BackupInterrupted(_cut_off(run_id, record), run=run_id)
+                was_free = is_free
             waited_s = now - began
             if state == "requested" and take_within_s is not None and waited_s > take_within_s:
                 if await asyncio.to_thread(self._requests.withdraw, run_id):
@@ -157,12 +193,6 @@ class Following:
                     progress.note(_unheard(run_id, waited_s))
             pause_s = FIRST_POLL_S if lines else min(pause_s * SLOWER, LAST_POLL_S)
             await asyncio.sleep(pause_s)
-
-    def _is_nowhere(self, run_id: str) -> bool:
-        """Whether a request was never written: not there, not taken, and nothing said of it."""
-        record = self.record(run_id)
-        record.advance()
-        return self._requests.state(run_id) is None and record.last is None
 
 
 def _tell(line: RunLine, progress: Progress) -> None:
@@ -189,8 +219,8 @@ def _check(run_id: str, record: RunRecord, result: Mapping[str, Any]) -> None:
     assert ended is not None
     if ended.exit_code == 0:
         return
-    kind = RestoreRefused if ended.exit_code == RESTORE_REFUSED else BackupFailed
-    raise kind(
+    kinds = {RESTORE_REFUSED: RestoreRefused, INTERRUPTED: BackupInterrupted}
+    raise kinds.get(ended.exit_code or 0, BackupFailed)(
         ended.error or ended.meaning or "",
         run=run_id,
         exit_code=ended.exit_code,
@@ -205,6 +235,11 @@ def _remembered(result: Mapping[str, Any]) -> dict[str, Any]:
     while len(json.dumps(kept)) > RESULT_BYTES and isinstance(changes := kept.get("changes"), list) and changes:
         kept["changes"] = changes[: len(changes) // 2]
     return kept
+
+
+def _cut_off(run_id: str, record: RunRecord) -> str:
+    where = f" at the step {record.step.name}" if record.step else ""
+    return f"the process of {run_id} was killed, or the power failed, before it was done{where}"
 
 
 def _unheard(run_id: str, waited_s: float) -> str:

@@ -1,7 +1,7 @@
 """requests/<id>.json: what the portal asks the backup for. Written whole under its name, taken by a rename.
 
     requests/<id>.json         nobody has taken it yet: it can be withdrawn
-    requests/taken/<id>.json   a unit has taken it; the portal may look inside only where it runs as the same user
+    requests/taken/<id>.json   a unit has taken it. The unit's own: only a portal that runs as the same user sees inside
     runs/<id>.jsonl            what that unit says of it, from the moment on that it has taken it
 
 A request has a closed form and names only what the catalog names: no path, no command, no setting. The id is the run's.
@@ -23,7 +23,7 @@ from kit.atomic import write_durably
 from kit.problem import Problem
 from portal.backups.files import read_plain
 
-Act = Literal["run", "verify", "drill", "preview", "restore"]
+Act = Literal["run", "verify", "drill", "vaultdrill", "preview", "restore"]
 State = Literal["requested", "accepted"]
 
 MODE = 0o660  # the units are in the directory's group

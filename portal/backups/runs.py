@@ -4,6 +4,8 @@
     for line in run.advance(): ...       # blocks; in a thread
     run.ended                            # its last line, once it is there
 
+The writer holds a lock on it while it is open, so a run that was killed can be told from one that is only quiet.
+
 A line counts when its newline is there. A line that is none of the documented ones is passed over: the record is for
 readers, and a newer backup may say more. The names are `<utc>-<verb>-<8 hex>`, so they sort by the time of the start.
 """
@@ -11,6 +13,7 @@ readers, and a newer backup may say more. The names are `<utc>-<verb>-<8 hex>`, 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 from dataclasses import dataclass, field
@@ -61,6 +64,24 @@ def has_ended(path: Path) -> bool:
         os.close(descriptor)
     *_, last = [None, *map(_line, data[: data.rfind(b"\n") + 1].splitlines())]
     return last is not None and last.type == "ended"
+
+
+def is_held(path: Path) -> bool:
+    """Whether its writer still has it open, or it cannot be told. Ask seldom, and only of a record that is silent: for
+    this moment the lock is ours, and who wants it meanwhile is refused.
+    """
+    try:
+        descriptor = open_plain(path)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # BlockingIOError, or a file system without locks
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(slots=True)

@@ -357,10 +357,13 @@ class PreviewRestore(Wish):
 
 
 class RestorePreviewed(Wish):
-    """preview: the run whose result is to come about. confirm_point: of a restore in place, its point's id, typed."""
+    """preview: the run whose result is to come about. confirm_point: of a restore in place, its point's id, typed.
+    services_stopped: "I have stopped them", of the services that the portal cannot stop itself.
+    """
 
     preview: Annotated[str, StringConstraints(pattern=PREVIEW)]
     confirm_point: Annotated[str, StringConstraints(max_length=100)] | None = None
+    services_stopped: bool = False
 
 
 class PlannedChange(Record):

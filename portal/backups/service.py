@@ -18,7 +18,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -64,7 +64,8 @@ WATCH_S = 2.0
 TAKE_S = 300.0  # a restore for which containers were stopped is not left lying
 
 _HOUR = 3600.0
-TIMEOUT_S: Mapping[Act, float] = {
+OperationAct = Literal["run", "verify", "drill", "preview", "restore"]
+TIMEOUT_S: Mapping[OperationAct, float] = {
     "run": 48 * _HOUR,
     "verify": 48 * _HOUR,
     "drill": 48 * _HOUR,
@@ -220,8 +221,10 @@ class Backups:
             _asset(await self.catalog(), wanted.asset.kind, wanted.asset.name)
             target = f"{wanted.asset.kind}:{wanted.asset.name}"
             detail["asset"] = target
-        asked = {"asset": wanted.asset and wanted.asset.model_dump(), "origin": wanted.origin}
-        return await self._begin(actor, "drill", target, asked, detail)
+        asked: dict[str, Any] = {"asset": wanted.asset and wanted.asset.model_dump()}
+        if wanted.origin == "vault":  # asked of another unit: only that one may fetch from the vault
+            return await self._begin(actor, "drill", target, asked, detail, asks="vaultdrill")
+        return await self._begin(actor, "drill", target, asked | {"origin": wanted.origin}, detail)
 
     async def preview(self, actor: Actor, wanted: PreviewRestore) -> Operation:
         """Raise NoSuchPoint, NoSuchAsset, PointNotThere, and as `run`."""
@@ -240,7 +243,7 @@ class Backups:
         """Bring about what a preview showed.
 
         confirm  given the point's id, raises unless whoever asks may restore it in place now
-        raises   NoSuchRun, PreviewUnusable, what `confirm` and the broker raise, and as `run`
+        raises   NoSuchRun, PreviewUnusable, what `confirm` and `Services.running` raise, and as `run`
         """
         shown = await self._previewed(wanted.preview)
         is_in_place = shown.where == "in-place"
@@ -251,15 +254,26 @@ class Backups:
         detail = _detail(shown) | {"preview": wanted.preview}
         if not (is_in_place and shown.services):
             return await self._begin(actor, "restore", _target(shown), asked, detail)
-        names = await self.services.running(shown.services)
+        names = await self.services.running(shown.services, are_stopped=wanted.services_stopped)
         return await self._begin(actor, "restore", _target(shown), asked, detail | {"services": names})
 
     async def _begin(
-        self, actor: Actor, act: Act, target: str, asked: Mapping[str, Any], detail: Mapping[str, Any]
+        self,
+        actor: Actor,
+        act: OperationAct,
+        target: str,
+        asked: Mapping[str, Any],
+        detail: Mapping[str, Any],
+        *,
+        asks: Act | None = None,
     ) -> Operation:
-        """Begin an operation that writes a request and follows it. detail["services"]: stopped meanwhile."""
+        """Begin an operation that writes a request and follows it.
+
+        detail  its "services" are the containers that are stopped meanwhile
+        asks    the request's act, where it is not the operation's
+        """
         *_, following = self._connected()
-        request = Request.new(act, actor.name, now_utc(self.clock), asked)
+        request = Request.new(asks or act, actor.name, now_utc(self.clock), asked)
         names = list(detail.get("services", ()))
 
         async def work(progress: Progress) -> dict[str, Any]:
@@ -280,7 +294,8 @@ class Backups:
             await self.services.stop(names, reason, actor, progress)
             return await following.ask(progress, request, take_within_s=TAKE_S)
         finally:
-            if not await following.is_stopping(progress):  # then the next portal starts them, when the run has ended
+            # A run that goes on needs them stopped: then the next portal starts them, when it has ended.
+            if request.id not in following.left and not await following.is_stopping(progress):
                 await asyncio.shield(self.services.start(names, actor, progress))
 
     async def _previewed(self, run_id: str) -> RestorePreview:

@@ -1,5 +1,8 @@
 """Containers that must not run while data is restored in place: stopped before, started afterwards whatever happens.
 
+A plan names them as backup.toml does: by the service's name in Compose (mail-dovecot), or by the container's own
+(homeport-mail-dovecot-1). `running` turns those into containers' names; stopping and starting goes by them.
+
 What makes them fit to be stopped was confirmed for the whole restore: the point's id typed, a fresh factor. So a
 protected one is stopped with the restore as its reason, which the broker writes into its own audit.
 """
@@ -24,6 +27,22 @@ GRACE_S = 60  # a database writes what it holds in memory
 UP = frozenset({"running", "restarting", "paused"})
 
 
+class ServiceUnknown(Problem):
+    """A service of the plan is no container that the broker knows, or several projects have one of its name. `services`
+    names those: correct backup.toml, or stop them and say so with `services_stopped`. Nothing was stopped.
+    """
+
+    status, type, title = 409, "service-unknown", "A service is not known"
+
+
+class ServicesNotStopped(Problem):
+    """Services must not run during this restore, and the portal has no broker to stop them. `services` names those:
+    stop them and say so with `services_stopped`, or connect a broker.
+    """
+
+    status, type, title = 409, "services-not-stopped", "Services must be stopped first"
+
+
 class ServiceNotStarted(Problem):
     """A container that was stopped for the restore does not run again. `services` names those; start them by hand."""
 
@@ -34,18 +53,34 @@ class Services:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def running(self, names: Sequence[str]) -> list[str]:
-        """Those of the named containers that run now; none where the portal has no broker. Raise a BrokerProblem."""
+    async def running(self, services: Sequence[str], *, are_stopped: bool = False) -> list[str]:
+        """Given services of a plan, return the names of those of their containers that run now.
+
+        are_stopped  somebody says that they have stopped what we cannot stop: what is not known is passed over
+        raises       ServicesNotStopped where the portal has no broker, ServiceUnknown, a BrokerProblem
+        """
         if not self._broker.is_configured:
+            if services and not are_stopped:
+                raise ServicesNotStopped(f"this portal has no broker to stop {', '.join(services)}", services=services)
             return []
-        found = await self._named(names)
-        return [name for name in dict.fromkeys(names) if name in found and found[name].state in UP]
+        listed = (await self._broker.ask(List())).containers
+        found = {service: _containers(service, listed) for service in dict.fromkeys(services)}
+        unknown = {service: why for service, each in found.items() if (why := _why_unknown(each))}
+        if unknown and not are_stopped:
+            said = "; ".join(f"{service}: {why}" for service, why in unknown.items())
+            raise ServiceUnknown(f"{said}. Nothing was stopped", services=list(unknown))
+        known = [each for service, each in found.items() if service not in unknown]
+        return list(dict.fromkeys(one.name for each in known for one in each if one.state in UP))
 
     async def stop(self, names: Sequence[str], reason: str, actor: Actor, progress: Progress) -> None:
-        """Stop each. Raise a BrokerProblem at the first that does not; those before it are stopped then."""
+        """Stop each container. Raise ServiceUnknown when one is not there, a BrokerProblem at the first that does not
+        stop; those before it are stopped then.
+        """
         found = await self._named(names)
+        if gone := [name for name in names if name not in found]:
+            raise ServiceUnknown(f"not there any more: {', '.join(gone)}. Nothing was stopped", services=gone)
         for name in names:
-            if name not in found or found[name].state not in UP:
+            if found[name].state not in UP:
                 continue
             progress.note(f"stopping {name}")
             request = Stop(
@@ -59,10 +94,10 @@ class Services:
 
     async def start(self, names: Sequence[str], actor: Actor, progress: Progress | None) -> None:
         """Start each that does not run, those that were stopped last first. Raise ServiceNotStarted."""
-        failed: dict[str, str] = {}
         found: dict[str, Container] = {}
         try:
             found = await self._named(names)
+            failed = {name: "there is no such container any more" for name in names if name not in found}
         except BrokerProblem as problem:
             failed = dict.fromkeys(names, problem.detail or problem.title)
         for name in reversed(names):
@@ -93,3 +128,18 @@ class Services:
     async def _named(self, names: Sequence[str]) -> dict[str, Container]:
         listed = await self._broker.ask(List())
         return {container.name: container for container in listed.containers if container.name in names}
+
+
+def _containers(service: str, listed: Sequence[Container]) -> list[Container]:
+    """The container of this very name, of which the engine has one at most; else those of the service of this name."""
+    named = [container for container in listed if container.name == service]
+    return named or [container for container in listed if container.service == service]
+
+
+def _why_unknown(found: Sequence[Container]) -> str:
+    """ "" when it is clear which containers are meant: one, or the several of one project's service."""
+    if not found:
+        return "no container has this name or this service's name"
+    if len({container.project for container in found}) > 1:
+        return f"several projects have it ({', '.join(container.name for container in found)}); name the container"
+    return ""

@@ -2201,6 +2201,7 @@ export type RestoreAsset = {
  * RestorePreviewed
  *
  * preview: the run whose result is to come about. confirm_point: of a restore in place, its point's id, typed.
+ * services_stopped: "I have stopped them", of the services that the portal cannot stop itself.
  */
 export type RestorePreviewed = {
     /**
@@ -2211,6 +2212,10 @@ export type RestorePreviewed = {
      * Confirm Point
      */
     confirm_point?: string | null;
+    /**
+     * Services Stopped
+     */
+    services_stopped?: boolean;
 };
 
 /**

@@ -14,9 +14,9 @@ from tests.portal.auth.browser import PASSWORD, Browser, done, local, problem
 STALE = 301.0
 NEW_USER = {"name": "kenta", "role": "viewer"}
 
-# security.md 3.3, for the rooms that exist: users, tokens, MFA; and stopping protected containers
+# security.md 3.3, for the rooms that exist: users, tokens, MFA; stopping protected containers; restoring in place
 ALWAYS = {"account:change", "users:create", "users:change", "users:delete", "tokens:create", "tokens:delete"}
-PROTECTED = {"containers:stop", "containers:restart", "containers:apply"}
+PROTECTED = {"containers:stop", "containers:restart", "containers:apply", "backups:restore"}
 
 ASKING = [
     ("POST", "/api/users", "users:create"),

@@ -117,7 +117,8 @@ _RESTORE: dict[str, object] = {
 WANTED: dict[Act, dict[str, object]] = {
     "run": {"scope": "all"},
     "verify": {"point": "daily/2026-11-22"},
-    "drill": {"asset": None, "origin": "vault"},
+    "drill": {"asset": None, "origin": "local"},
+    "vaultdrill": {"asset": None},
     "preview": _RESTORE,
     "restore": _RESTORE | {"plan": "5f" * 32, "confirm": None},
 }

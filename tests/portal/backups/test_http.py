@@ -232,9 +232,9 @@ def test_commands_show_and_act(anna: Browser, portal: Portal, directory: Path, r
         assert run(*command, "--json").document["state"] == "done"
         in_place = run("preview", point, "mailbox:anna@home.test", "--in-place").out.splitlines()[-1]
         assert in_place.endswith(f"--confirm {point}")
-        refused = run("restore", in_place.split()[-3], "--confirm", point, code=1)
+        refused = run("restore", in_place.split()[-3], "--confirm", point, "--services-stopped", code=1)
     assert "fresh factor" in refused.err, "which is asked for on a terminal"
-    assert [each["act"] for each in taken] == ["run", "verify", "drill", "preview", "restore", "preview"]
+    assert [each["act"] for each in taken] == ["run", "verify", "vaultdrill", "preview", "restore", "preview"]
     assert taken[3]["folder"] == ".Sent"
     run("show", "../x", code=2)
     run("preview", point, "nothing:x", code=1)

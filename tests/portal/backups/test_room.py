@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from kit.clock import Clock, SystemClock
 from kit.problem import Problem
 from portal.actor import Actor, Role
 from portal.backups.catalog import BackupsNotConnected
-from portal.backups.following import LOST_S, UNHEARD_S
+from portal.backups.following import LOST_S, SILENT_S, UNHEARD_S
 from portal.backups.schemas import (
     AssetRef,
     PreviewRestore,
@@ -39,6 +40,7 @@ from tests.services.docker_engine import DockerEngine
 
 ANNA = Actor("user", "7", "anna", Role.OPERATOR, "127.0.0.1", "req-1")
 ALL = RunBackup(scope="all")
+DOVECOT = "homeport-mail-dovecot-1"  # as Compose calls the container of the service mail-dovecot
 UNTIL_TOLD = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
 
@@ -224,6 +226,62 @@ async def test_request_that_vanishes_is_lost(directory: Path, database: Database
     assert ended.error["type"] == "/problems/backup-request-lost"
 
 
+async def test_cancelled_between_taking_and_its_record_the_operation_goes_on(room: Room, tmp_path: Path) -> None:
+    """The portal does not see into requests/taken/ of another user: what is gone from requests/ was taken."""
+    operation = await room.service.run(ANNA, ALL)
+    await room.until_said(operation.id, "requested")
+    (path,) = (room.directory / "requests").glob("*.json")
+    path.rename(tmp_path / path.name)
+    await room.runner.cancel(ANNA, operation.id)
+    await room.until_said(operation.id, "cannot be cancelled here")
+    run = Run(room.directory, path.stem)
+    with run.held():
+        run.started("run")
+        run.ended()
+    ended = await asyncio.wait_for(room.runner.wait(operation.id), 20)
+    assert ended.state is State.DONE
+
+
+@pytest.mark.parametrize("how", ["killed", "killed and found"])
+async def test_run_whose_unit_was_killed_is_interrupted(directory: Path, database: Database, how: str) -> None:
+    clock = FakeClock()
+    dies = threading.Event()
+
+    def die(request: Json, run: Run) -> None:
+        run.say("step", name="stage", detail={})
+        dies.wait(20)
+
+    async with opened(directory, database, clock=clock) as room:
+        with unit(directory, die):
+            operation = await room.service.run(ANNA, ALL)
+            await room.until_said(operation.id, "stage")
+            for _ in range(3):
+                clock.advance(SILENT_S + 1)
+                await asyncio.sleep(0.5)  # longer than it pauses by now: it has looked
+            assert (await room.runner.get(operation.id)).state is State.RUNNING, "it is only quiet"
+            dies.set()
+        if how == "killed and found":  # the next unit writes the last line
+            Run(directory, operation.detail["run"]).say(
+                "ended", exit_code=143, meaning="interrupted", error="its process was killed, or the power failed"
+            )
+        async with asyncio.timeout(20):
+            while (await room.runner.get(operation.id)).state is State.RUNNING:
+                clock.advance(SILENT_S / 2)
+                await asyncio.sleep(0.3)
+        ended = await room.runner.get(operation.id)
+    assert ended.error["type"] == "/problems/backup-interrupted"
+    assert "killed, or the power failed" in ended.error["detail"]
+
+
+async def test_drill_from_the_vault_is_asked_of_the_unit_that_has_its_keys(room: Room) -> None:
+    with unit(room.directory, obliging) as taken:
+        for origin in ("local", "vault"):
+            operation = await room.done(room.service.drill(ANNA, RunDrill(origin=origin)))
+            assert (operation.state, operation.act) == (State.DONE, "backups:drill")
+    members = [{name: each[name] for name in ("act", "asset", "origin") if name in each} for each in taken]
+    assert members == [{"act": "drill", "asset": None, "origin": "local"}, {"act": "vaultdrill", "asset": None}]
+
+
 async def test_request_that_cannot_be_written_fails_and_asks_for_nothing(room: Room) -> None:
     (room.directory / "requests" / "taken").rmdir()
     (room.directory / "requests").rmdir()
@@ -359,7 +417,7 @@ async def test_preview_that_did_not_end_well_cannot_be_restored_from(room: Room,
 
 def _in_place(request: Json, run: Run) -> None:
     if request["act"] == "preview":
-        run.result(**preview_of(request, services=["d1", "gone"]))
+        run.result(**preview_of(request, services=["mail-dovecot"]))
         run.ended()
     else:
         obliging(request, run)
@@ -368,7 +426,7 @@ def _in_place(request: Json, run: Run) -> None:
 async def test_restore_in_place_is_confirmed_and_stops_what_must_not_run(
     directory: Path, database: Database, broker: RunningBroker, docker_engine: DockerEngine
 ) -> None:
-    container = docker_engine.run(UNTIL_TOLD, name="d1", service="mail-dovecot")  # which is protected
+    container = docker_engine.run(UNTIL_TOLD, name=DOVECOT, service="mail-dovecot")  # which is protected
     confirmed: list[str] = []
     seen: list[bool] = []
 
@@ -382,18 +440,98 @@ async def test_restore_in_place_is_confirmed_and_stops_what_must_not_run(
             operation = await room.done(room.service.restore(ANNA, _restore(run), confirmed.append))
     assert operation.state is State.DONE, operation.error
     assert confirmed == [taken[0]["point"]] == [taken[1]["confirm"]]
-    assert operation.detail["services"] == ["d1"]
+    assert operation.detail["services"] == [DOVECOT]
     assert seen == [True, False]
     assert container.state()["Running"]
     lines = [line.text for line in operation.report.lines]
-    assert (lines[0], lines[-1]) == ("stopping d1", "starting d1")
+    assert (lines[0], lines[-1]) == (f"stopping {DOVECOT}", f"starting {DOVECOT}")
+
+
+async def _refused(room: Room, run: str, **more: Any) -> Problem:
+    """The problem of a restore in place for which nothing was stopped and nothing asked."""
+    with pytest.raises(Problem) as raised:
+        await room.service.restore(ANNA, RestorePreviewed(preview=run, **more), lambda point: None)
+    assert room.requests == []
+    return raised.value
+
+
+@pytest.mark.parametrize("how", ["there is none", "two projects have it"])
+async def test_service_that_is_not_known_refuses_the_restore(
+    directory: Path, database: Database, broker: RunningBroker, docker_engine: DockerEngine, how: str
+) -> None:
+    there = {"there is none": [], "two projects have it": ["home", "other"]}[how]
+    containers = [docker_engine.run(UNTIL_TOLD, service="mail-dovecot", project=each) for each in there]
+    async with opened(directory, database, broker=broker.client) as room:
+        with unit(directory, _in_place):
+            run = await _previewed(room, where="in-place")
+        problem = await _refused(room, run)
+        assert (problem.type, problem.extensions["services"]) == ("service-unknown", ["mail-dovecot"])
+        assert all(container.state()["Running"] for container in containers)
+        with unit(directory, _in_place):
+            said = RestorePreviewed(preview=run, services_stopped=True)
+            operation = await room.done(room.service.restore(ANNA, said, lambda point: None))
+    assert (operation.state, operation.detail["services"]) == (State.DONE, [])
+
+
+async def test_containers_own_name_comes_before_a_service_of_that_name(
+    directory: Path, database: Database, broker: RunningBroker, docker_engine: DockerEngine
+) -> None:
+    docker_engine.run(UNTIL_TOLD, name="mail-dovecot", service="imap", project="home")
+    docker_engine.run(UNTIL_TOLD, service="mail-dovecot", project="other")
+    async with opened(directory, database, broker=broker.client) as room:
+        assert await room.service.services.running(["mail-dovecot"]) == ["mail-dovecot"]
+
+
+async def test_restore_that_was_cancelled_too_late_keeps_its_services_stopped_to_its_end(
+    directory: Path, database: Database, broker: RunningBroker, docker_engine: DockerEngine, tmp_path: Path
+) -> None:
+    """Also when the portal ends meanwhile: the next one starts them, when the run has ended."""
+    container = docker_engine.run(UNTIL_TOLD, name=DOVECOT, service="mail-dovecot")
+    may_end = threading.Event()
+
+    def slow(request: Json, run: Run) -> None:
+        may_end.wait(30)
+        obliging(request, run)
+
+    async with opened(directory, database, broker=broker.client) as room:
+        with unit(directory, _in_place):
+            run = await _previewed(room, where="in-place")
+    with unit(directory, slow, hidden=tmp_path):
+        try:
+            first = await _portal_that_ends_after_a_cancel(directory, database, broker, run)
+            assert not container.state()["Running"]
+        finally:
+            may_end.set()
+        async with opened(directory, database, broker=broker.client) as room:
+            await asyncio.wait_for(room.runner.recovered(), 20)
+            assert (await room.runner.get(first)).outcome is Outcome.DONE
+    assert container.state()["Running"]
+
+
+async def _portal_that_ends_after_a_cancel(
+    directory: Path, database: Database, broker: RunningBroker, preview: str
+) -> str:
+    """Begin a restore, cancel it when a unit has it, end the portal and, as its process ends, all of its tasks."""
+    before = asyncio.all_tasks()
+    async with opened(directory, database, broker=broker.client) as room:
+        operation = await room.service.restore(ANNA, _restore(preview), lambda point: None)
+        await room.until_said(operation.id, "running")
+        await room.runner.cancel(ANNA, operation.id)
+        await room.until_said(operation.id, "cannot be cancelled here")
+        await room.service.close()
+        await room.runner.close(within_s=0.1)
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+    return operation.id
 
 
 @pytest.mark.parametrize("how", ["it fails", "nobody takes it", "it is cancelled", "the portal stops"])
 async def test_what_was_stopped_is_started_again_whatever_happens(
     directory: Path, database: Database, broker: RunningBroker, docker_engine: DockerEngine, how: str
 ) -> None:
-    container = docker_engine.run(UNTIL_TOLD, name="d1", service="mail-dovecot")
+    container = docker_engine.run(UNTIL_TOLD, name=DOVECOT, service="mail-dovecot")
     clock = FakeClock()
     async with opened(directory, database, clock=clock, broker=broker.client) as room:
         with unit(directory, _in_place):
@@ -427,9 +565,9 @@ async def test_what_was_stopped_is_started_again_whatever_happens(
 async def test_portal_cut_off_between_stopping_and_asking_starts_again_what_it_stopped(
     directory: Path, database: Database, broker: RunningBroker, docker_engine: DockerEngine
 ) -> None:
-    container = docker_engine.run(UNTIL_TOLD, name="d1", service="mail-dovecot", start=False)
+    container = docker_engine.run(UNTIL_TOLD, name=DOVECOT, service="mail-dovecot", start=False)
     clock = FakeClock()
-    detail = {"run": "20261122T020000Z-restore-0000000a", "services": ["d1"]}
+    detail = {"run": "20261122T020000Z-restore-0000000a", "services": [DOVECOT]}
     async with opened(directory, database, clock=clock, broker=broker.client) as room:
         operation = await room.runner.start(ANNA, "backups:restore", "x", _for_ever, timeout_s=60, detail=detail)
     async with opened(directory, database, clock=clock, broker=broker.client) as room:
@@ -455,10 +593,14 @@ async def _for_ever(progress: object) -> None:
     await asyncio.Event().wait()
 
 
-async def test_restore_in_place_without_a_broker_stops_nothing(room: Room) -> None:
+async def test_restore_in_place_without_a_broker_wants_to_be_told_that_its_services_are_stopped(room: Room) -> None:
     with unit(room.directory, _in_place):
         run = await _previewed(room, where="in-place")
-        operation = await room.done(room.service.restore(ANNA, _restore(run), lambda point: None))
+        problem = await _refused(room, run)
+        assert (problem.type, problem.extensions["services"]) == ("services-not-stopped", ["mail-dovecot"])
+        assert "mail-dovecot" in problem.detail
+        said = RestorePreviewed(preview=run, services_stopped=True)
+        operation = await room.done(room.service.restore(ANNA, said, lambda point: None))
     assert (operation.state, operation.detail["services"]) == (State.DONE, [])
 
 

@@ -7,6 +7,7 @@ with a request is a function of the test's, which gets the request and a `Run` t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -74,6 +75,13 @@ class Run:
         with self.path.open("a") as file:
             file.write(line)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """As whoever works holds its record; leaving it is that process's end, whatever the record says."""
+        with self.path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
     def started(self, verb: str, by: str = "anna") -> None:
         self.say("started", verb=verb, by=by)
 
@@ -88,8 +96,11 @@ Work = Callable[[Json, Run], None]
 
 
 @contextlib.contextmanager
-def unit(directory: Path, work: Work) -> Iterator[list[Json]]:
-    """Take requests and work on them, one at a time, in a thread; yields those that were taken."""
+def unit(directory: Path, work: Work, *, hidden: Path | None = None) -> Iterator[list[Json]]:
+    """Take requests and work on them, one at a time, in a thread; yields those that were taken.
+
+    hidden  where it takes them to instead of requests/taken: the portal does not see into another user's directory
+    """
     taken: list[Json] = []
     is_over = threading.Event()
 
@@ -99,14 +110,15 @@ def unit(directory: Path, work: Work) -> Iterator[list[Json]]:
                 take(path.name)
 
     def take(name: str) -> None:
-        place = directory / "requests" / "taken" / name
+        place = (hidden or directory / "requests" / "taken") / name
         with contextlib.suppress(FileNotFoundError):
             (directory / "requests" / name).rename(place)
             request = json.loads(place.read_bytes())
             run = Run(directory, request["id"])
-            run.started(request["act"], request["by"])
-            taken.append(request)
-            work(request, run)
+            with run.held():
+                run.started(request["act"], request["by"])
+                taken.append(request)
+                work(request, run)
             place.unlink()
 
     thread = threading.Thread(target=serve)

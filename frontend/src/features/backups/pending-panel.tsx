@@ -68,11 +68,11 @@ function Job({ job }: { job: PendingJob }): ReactNode {
 /** What is asked for here has a name of the policy table; what timers run is named as on the command line. */
 export function StepVerb({ verb }: { verb: string }): ReactNode {
   const { t, i18n } = useTranslation();
-  const act = `backups:${verb}`;
+  const act = `backups:${verb === "vaultdrill" ? "drill" : verb}`;
   return i18n.exists(`act.${act}`) ? t(`act.${act as keyof typeof en.act}`) : <Quoted mono>{verb}</Quoted>;
 }
 
 /** Which unit of the host takes a request of this verb. */
 function unitOf(verb: string): string {
-  return `homeport-backup-requests-${verb === "preview" || verb === "restore" ? "restore" : "run"}.path`;
+  return `homeport-backup-requests-${["preview", "restore", "vaultdrill"].includes(verb) ? "restore" : "run"}.path`;
 }
