@@ -14,11 +14,12 @@ from pathlib import Path
 
 from backup import catalog_build
 from backup.catalog import iso
-from backup.exit_codes import BackupError, LockBusy, SourceFailed
+from backup.exit_codes import BackupError, DestinationFailed, LockBusy, RepositoryFailed, SourceFailed
 from backup.facts import Facts
 from backup.file_journal import size
 from backup.house import NIGHT, REPOSITORY, VAULT, House
 from backup.points import PointId
+from backup.repository import Repository
 from backup.runs import Run
 from backup.settings import VaultSettings
 from backup.vault import attack, audit_heads, cost
@@ -71,6 +72,7 @@ def sync(house: House, work: Run, *, dry_run: bool = False) -> None:
             if not points:
                 work.journal.note("the repository holds no point yet: there is nothing to carry up")
                 return
+            damage = "" if dry_run else _damage(repository)
             report = vault_sync.sync(
                 house.store("uploader"),
                 house.layout.repository,
@@ -83,25 +85,25 @@ def sync(house: House, work: Run, *, dry_run: bool = False) -> None:
                 journal=work.journal,
                 estimate=estimate,
                 config_sha256=repository.config_sha256(),
+                damage=damage,
                 clock=house.clock,
             )
     except _OnlyLooking as looked:
         work.result = looked.document
         return
     except BackupError as error:
-        _remember(house, facts, ok=False, detail=str(error))
+        _ended(house, facts, catalog_build.VAULT_SYNC, str(error))
         raise
-    now = now_utc(house.clock)
-    facts.put(catalog_build.SYNC, now, uploaded_bytes=report.uploaded_bytes, extended=report.extended)
-    _remember(
-        house,
-        facts,
-        ok=True,
-        detail="",
+    facts.put(
+        catalog_build.SYNC,
+        now_utc(house.clock),
+        uploaded_bytes=report.uploaded_bytes,
+        extended=report.extended,
         objects=report.objects,
         locked_bytes=report.locked_bytes,
         lowest_retain_until=iso(report.lowest_retain_until),
     )
+    _ended(house, facts, catalog_build.VAULT_SYNC)
     for each in report.sealed.points:
         facts.set_point(
             str(each.point),
@@ -123,7 +125,7 @@ class _OnlyLooking(Exception):
 
 def _predicted(planned: vault_sync.Planned, settings: VaultSettings, now: datetime) -> cost.Prediction:
     return cost.predict(
-        locked_bytes=planned.locked_bytes,
+        stored_bytes=planned.stored_bytes,
         objects=planned.objects,
         upload_bytes=planned.upload_bytes,
         uploads=planned.uploads,
@@ -160,10 +162,10 @@ def verify(house: House, work: Run, *, with_attack: bool = False) -> None:
             until = each.protected_until or each.started_at  # not protected at all: no day of it is left
             facts.set_point(str(each.point), vault_sealed_at=each.sealed_at, protected_until=until)
         report.require_safe()
-        _remember(house, facts, ok=True, detail="")
+        _ended(house, facts, catalog_build.VAULT_VERIFY)
         work.summary = f"{report.checked} versions are locked, the newest seal's until {report.lowest_retain_until}"
     except BackupError as error:
-        _remember(house, facts, ok=False, detail=str(error))
+        _ended(house, facts, catalog_build.VAULT_VERIFY, str(error))
         if not with_attack:
             raise
         work.failed(error)
@@ -237,11 +239,21 @@ def _stored_points(house: House, facts: Facts) -> list[SealedPoint]:
     newest: dict[PointId, SealedPoint] = {}
     for each in sorted(house.repository().snapshots(), key=lambda each: each.time):
         if each.point is not None and not each.is_secrets:
-            newest[each.point] = SealedPoint(each.point, started.get(str(each.point), each.time), each.id)
+            # A tree that was made anew after its snapshot stands for a later instant than the snapshot does.
+            instant = min(started.get(str(each.point), each.time), each.time)
+            newest[each.point] = SealedPoint(each.point, instant, each.id)
     return list(newest.values())
 
 
-def _remember(house: House, facts: Facts, **found: object) -> None:
-    """What was found of the vault last; what was not looked at now stays as it was."""
-    last = facts.get(catalog_build.VAULT)
-    facts.put(catalog_build.VAULT, now_utc(house.clock), **(dict(last.document) if last is not None else {}) | found)
+def _damage(repository: Repository) -> str:
+    """What restic finds wrong with how the files fit together: a pack that is lost here must not be sealed away."""
+    try:
+        repository.check()
+    except (RepositoryFailed, DestinationFailed) as error:
+        return str(error)
+    return ""
+
+
+def _ended(house: House, facts: Facts, what: str, error: str = "") -> None:
+    """How the last sync, or the last verification, has ended: neither hides the other's failure."""
+    facts.put(what, now_utc(house.clock), ok=not error, detail=error)

@@ -27,7 +27,7 @@ from typing import Any
 from backup.exit_codes import DestinationFailed, RepositoryFailed, SourceFailed, WrongUsage
 from backup.journal import Journal, Silent
 from backup.layout import Layout
-from backup.points import PointId
+from backup.points import PointId, PointKind
 from backup.settings import RepositorySettings
 from kit.atomic import write_durably
 from kit.command import CommandError, CommandFailed, CommandNotStarted, run
@@ -197,6 +197,22 @@ class Repository(Reader):
         """Write down what `config` is, when it was made or when a signed seal has said so."""
         write_durably(self._config_record, f"{sha256}\n".encode())
 
+    @property
+    def _incomplete_record(self) -> Path:
+        return self._layout.state / "incomplete-snapshots"
+
+    def incomplete(self) -> frozenset[str]:
+        """Ids of snapshots that lack what could not be read, until the next `forget` removes them."""
+        try:
+            return frozenset(self._incomplete_record.read_text("ascii").split())
+        except FileNotFoundError:
+            return frozenset()
+
+    def snapshots(self) -> list[Snapshot]:
+        """Oldest first, without the incomplete ones: nobody shall take one for its point."""
+        hidden = self.incomplete()
+        return [each for each in super().snapshots() if each.id not in hidden]
+
     def config_sha256(self) -> str | None:
         """Of `config` as it was made: no other file is not named by its content. None when nobody wrote it down."""
         try:
@@ -230,12 +246,13 @@ class Repository(Reader):
         return self._backup([tags, "--", *(str(path) for path in every)], cwd=None)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Remove snapshots, not yet their data. One that is gone already is no error."""
-        present = {each.id for each in self.snapshots()}
-        if wanted := sorted(present.intersection(ids)):
+        """Remove snapshots, and all incomplete ones; not yet their data. One that is gone already is no error."""
+        present = {each.id for each in super().snapshots()}
+        if wanted := sorted(present.intersection({*ids, *self.incomplete()})):
             self.journal.step("forget", snapshots=len(wanted))
             self._unlock_if_locked()
             self._restic("forget", "--", *wanted)
+        self._incomplete_record.unlink(missing_ok=True)
 
     def prune(self) -> None:
         """Remove data that no snapshot needs, once that is a tenth of the whole, and what killed runs have left."""
@@ -260,23 +277,32 @@ class Repository(Reader):
             self.unlock()
 
     def _newest_of_a_point(self) -> Snapshot | None:
-        ours = [each for each in self.snapshots() if each.point is not None and not each.is_secrets]
-        return ours[-1] if ours else None
+        """Of a scheduled one: a manual point may hold a part only, and all the rest would be read again."""
+        for each in reversed(self.snapshots()):
+            if each.point is not None and each.point.kind is not PointKind.MANUAL and not each.is_secrets:
+                return each
+        return None
 
     def _backup(self, arguments: list[str], *, cwd: Path | None) -> str:
         said = _Messages(self.journal)
         try:
             self._restic("backup", f"--host={self._host}", *arguments, timeout_s=LONG_S, cwd=cwd, sink=said.hear)
-        except RepositoryFailed:
-            if (
-                said.summary is not None
-            ):  # a snapshot without what could not be read: nobody shall take it for the point
-                self._restic("forget", "--", self._whole_id(str(said.summary.get("snapshot_id", ""))))
+        except (RepositoryFailed, DestinationFailed):
+            if said.summary is not None:  # there is a snapshot, without what could not be read
+                self._hide(str(said.summary.get("snapshot_id", "")))
             raise
         if said.summary is None:
             raise RepositoryFailed("restic backup ended without a summary: whether there is a snapshot is not known")
         self.journal.note(_told(said.summary))
         return self._whole_id(str(said.summary.get("snapshot_id", "")))
+
+    def _hide(self, short: str) -> None:
+        """To forget it takes the exclusive lock, not held here. Raise nothing: restic's words are on their way."""
+        try:
+            ids = {*self.incomplete(), self._whole_id(short)}
+            write_durably(self._incomplete_record, "".join(f"{each}\n" for each in sorted(ids)).encode())
+        except (RepositoryFailed, OSError) as error:
+            self.journal.warn(f"the incomplete snapshot {short} is listed like a whole one: {error}")
 
     def _whole_id(self, short: str) -> str:
         """restic 0.14 names a new snapshot by the beginning of its id."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backup.command_line import DEFAULT_CONFIG, AsJson, By, Config, DryRun, IfDue, conduct, house, reported
 from backup.exit_codes import ExitCode
 from kit.terminal import print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from backup.house import House
+    from backup.runs import Run
+
+HEAD_AGE = timedelta(hours=2)  # it is written every hour
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 
@@ -138,18 +145,31 @@ def audit_head(
     by: By = "host",
     as_json: AsJson = False,
 ) -> None:
-    """Sign the head of the portal's audit chain and put it under lock: a later cut is found. No sync delays it."""
-    from backup import offsite
+    """Sign the head of the portal's audit chain and put it under lock: a later cut is found. No sync delays it.
 
+    Ends with 4 when the head is older than two hours: the portal does not write it, and what it does meanwhile could be
+    cut off unseen.
+    """
     with reported():
         here = house(config)
         here.vault_settings()
-        conduct(
-            here,
-            "vault audit-head",
-            by,
-            lambda run: offsite.audit_head(here, run, file or here.layout.requests / offsite.AUDIT_HEAD),
-            as_json=as_json,
+        conduct(here, "vault audit-head", by, lambda run: put_head(here, run, file), as_json=as_json)
+
+
+def put_head(here: House, run: Run, file: Path | None = None) -> None:
+    """Put the portal's head, or the given file's; then raise SourceFailed if it is an old one."""
+    from backup import offsite
+    from backup.exit_codes import SourceFailed
+    from backup.vault import audit_heads as heads
+    from kit.clock import now_utc
+
+    offsite.audit_head(here, run, file or here.layout.requests / offsite.AUDIT_HEAD)
+    head = heads.read(here.layout.state / "audit-head.json")  # the copy that was put
+    age = now_utc(here.clock) - head.at
+    if age > HEAD_AGE:
+        raise SourceFailed(
+            f"the portal's audit head is of {head.at:%Y-%m-%dT%H:%M:%SZ}, {age / timedelta(hours=1):.0f} hours old. It"
+            " was put again. Does the portal run? `homeport audit head` writes a new one"
         )
 
 

@@ -116,7 +116,8 @@ def attack(store: RawStore, settings: VaultSettings, journal: Journal) -> Attack
     return AttackReport(thief.at, store.bucket_name, first, tuple(attempts))
 
 
-_NO_POLICY = "NoSuchBucketPolicy"
+_NO_POLICY, _MALFORMED = "NoSuchBucketPolicy", "MalformedPolicy"
+_NOT_A_POLICY = "no policy"
 _Judged = tuple[Verdict, str]
 _Call = Callable[[], Any]
 
@@ -174,7 +175,7 @@ def _tries(thief: _Thief) -> Iterator[tuple[str, Callable[[], _Judged]]]:
         "set the lock's configuration",
         on_bucket(lambda: client.put_object_lock_configuration(**bucket, ObjectLockConfiguration=DEFAULT_RETENTION)),
     )
-    yield "set the bucket's policy", on_bucket(thief.put_policy)
+    yield "set the bucket's policy", thief.on_policy
 
 
 class _Thief:
@@ -217,7 +218,7 @@ class _Thief:
         except Refused as refusal:
             return Verdict.REFUSED, str(refusal)
         if undo is None:
-            return Verdict.SUCCEEDED, "accepted; what was set is what backup/terraform sets"
+            return Verdict.SUCCEEDED, "accepted; what was tried changes nothing of what backup/terraform sets"
         try:
             ask(undo)
         except Refused as refusal:
@@ -236,19 +237,33 @@ class _Thief:
     def upload_until(self, until: datetime) -> None:
         put(self.store, new_key(self.store, self.at), b"locked for long", IfNoneMatch="*", **lock(until))
 
-    def put_policy(self) -> None:
-        """The very policy that is there; where there is none, the removal of none."""
+    def on_policy(self) -> _Judged:
+        """Put the very policy that is there; where there is none, remove none.
+
+        Who may not read it may still be allowed to write it: then a text is put that is no policy, so nothing changes.
+        """
         client, bucket = self.store.client, {"Bucket": self.store.bucket_name}
         try:
-            policy = client.get_bucket_policy(**bucket)["Policy"]
-        except ClientError as error:
-            if code_of(error) != _NO_POLICY:
-                raise
-        else:
-            client.put_bucket_policy(**bucket, Policy=policy)
-            return
-        try:
-            client.delete_bucket_policy(**bucket)
-        except ClientError as error:
-            if code_of(error) != _NO_POLICY:  # who is told that there is none was allowed to remove it
-                raise
+            policy = ask(lambda: _policy(client, bucket))
+        except Refused:
+            policy = _NOT_A_POLICY
+
+        def call() -> None:
+            try:
+                client.put_bucket_policy(**bucket, Policy=policy) if policy else client.delete_bucket_policy(**bucket)
+            except ClientError as error:
+                # Who is told that there is none, or what is wrong with it, was allowed to remove or to set it.
+                if code_of(error) not in (_NO_POLICY, _MALFORMED):
+                    raise
+
+        return self.on_bucket(call, None)
+
+
+def _policy(client: Any, bucket: dict[str, str]) -> str:
+    """As it is there; "" when there is none."""
+    try:
+        return str(client.get_bucket_policy(**bucket)["Policy"])
+    except ClientError as error:
+        if code_of(error) != _NO_POLICY:
+            raise
+        return ""

@@ -26,8 +26,11 @@ from backup.exit_codes import SourceFailed, VaultUnsafe, VerificationFailed
 from backup.journal import Journal
 from backup.settings import VaultSettings
 from backup.signing import Signer, Verifier
-from backup.vault.vault import Exists, VaultStore, Version
+from backup.vault.vault import Denied, Exists, NotThere, VaultStore, Version
 from kit.atomic import write_durably
+
+MAX_BYTES = 64 * 1024  # a head has 300
+SHOWN = 5  # of many bad ones
 
 
 def _utc(at: datetime) -> datetime:
@@ -95,7 +98,7 @@ def put(store: VaultStore, head: Head, signer: Signer, settings: VaultSettings, 
     try:
         store.put(key, body, sha256=hashlib.sha256(body).hexdigest(), retain_until=until)
     except Exists:
-        there = _parse(store.read(key, _first_versions(store, key)[key]), key)
+        there = _read(store, _first_versions(store, key)[key])
         if there.canonical != head.canonical:
             raise VaultUnsafe(
                 f"{key} holds the head of row {there.sequence}, not that of row {head.sequence}, which has the same"
@@ -110,21 +113,33 @@ def put(store: VaultStore, head: Head, signer: Signer, settings: VaultSettings, 
 def heads(store: VaultStore, verifier: Verifier) -> Iterator[tuple[str, SignedHead]]:
     """Every head with its key, oldest first, in the version that was written first: a later one is somebody else's.
 
-    raises  VaultUnsafe, when one is damaged, or not signed by us
+    raises  VaultUnsafe, after the last, when one is damaged, or not signed by us: whoever may write can put junk here,
+            and it must not keep the true ones back
     """
-    for key, version_id in sorted(_first_versions(store, store.keys.audit).items()):
-        head = _parse(store.read(key, version_id), key)
+    bad: list[str] = []
+    for key, version in sorted(_first_versions(store, store.keys.audit).items()):
         try:
+            head = _read(store, version)
             verifier.verify("audit-head", head.sha256, head.signature)
-        except VerificationFailed as error:
-            raise VaultUnsafe(f"{key}, version {version_id}: {error}. Do not delete anything") from None
+        except NotThere:
+            continue  # its lock had ended, and the collector was here
+        except (VaultUnsafe, VerificationFailed) as error:
+            bad.append(f"{key}, version {version.version_id}: {error}")
+            continue
         if store.keys.audit_head(head.at) != key:
-            raise VaultUnsafe(f"{key}, version {version_id}, holds the head of another time, {head.at:%Y-%m-%dT%H:%M}")
+            bad.append(f"{key}, version {version.version_id}, holds the head of another time, {head.at:%Y-%m-%dT%H:%M}")
+            continue
         yield key, head
+    if bad:
+        more = f"\nand {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        raise VaultUnsafe("\n".join(bad[:SHOWN]) + more + "\nDo not delete anything. All others were fetched")
 
 
 def fetch(store: VaultStore, verifier: Verifier, target: Path, journal: Journal) -> int:
-    """Write every head into an existing directory, one `<instant>.json` each; return how many there are."""
+    """Write every head into an existing directory, one `<instant>.json` each; return how many there are.
+
+    raises  VaultUnsafe, as `heads` does, when all that are ours were written
+    """
     count = 0
     for key, head in heads(store, verifier):
         write_durably(target / key.rpartition("/")[2], head.document, mode=0o644)
@@ -133,21 +148,26 @@ def fetch(store: VaultStore, verifier: Verifier, target: Path, journal: Journal)
     return count
 
 
-def _first_versions(store: VaultStore, prefix: str) -> dict[str, str]:
+def _first_versions(store: VaultStore, prefix: str) -> dict[str, Version]:
     """Of each key the version that was written first; delete markers hide nothing."""
     first: dict[str, Version] = {}
     for version in store.versions(prefix):  # the newest first: of one second, the last in the list is the oldest
         known = first.get(version.key)
         if not version.is_delete_marker and (known is None or version.modified <= known.modified):
             first[version.key] = version
-    return {key: version.version_id for key, version in first.items()}
+    return first
 
 
-def _parse(document: bytes, key: str) -> SignedHead:
+def _read(store: VaultStore, version: Version) -> SignedHead:
+    """Raise VaultUnsafe when it is none of ours, NotThere, VaultUnreachable."""
+    if version.size > MAX_BYTES:
+        raise VaultUnsafe(f"{version.key} has {version.size} bytes: no audit head is so large. Do not delete anything")
     try:
-        return SignedHead.model_validate_json(document)
+        return SignedHead.model_validate_json(store.read(version.key, version.version_id))
+    except Denied as error:
+        raise VaultUnsafe(f"{version.key} cannot be read: {error}. Do not delete anything") from error
     except ValidationError as error:
-        raise VaultUnsafe(f"{key} is no audit head: {_mistake(error)}. Do not delete anything") from None
+        raise VaultUnsafe(f"{version.key} is no audit head: {_mistake(error)}. Do not delete anything") from None
 
 
 def _mistake(error: ValidationError) -> str:

@@ -47,7 +47,7 @@ class Prediction:
 
 def predict(
     *,
-    locked_bytes: int,
+    stored_bytes: int,
     objects: int,
     upload_bytes: int,
     uploads: int,
@@ -56,7 +56,7 @@ def predict(
     now: datetime,
 ) -> Prediction:
     """
-    locked_bytes  stored in the bucket now, needed or not: whatever is there is paid for
+    stored_bytes  in the bucket now, needed or not, locked or not: whatever is there is paid for
     objects       how many of the repository's files are needed, so are renewed and read back
     upload_bytes, uploads, renewals   what tonight's sync has planned
     now           aware; a month ends in UTC, as the bill does
@@ -65,12 +65,12 @@ def predict(
     nights = calendar.monthrange(now.year, now.month)[1]
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     share_left = 1 - (now - begin).total_seconds() / (nights * 86_400)
-    storage = (locked_bytes + upload_bytes * share_left) / GB * settings.usd_per_gb_month
+    storage = (stored_bytes + upload_bytes * share_left) / GB * settings.usd_per_gb_month
     put_usd = settings.usd_per_1000_put / 1000
     usual_night = _usual_requests(objects, settings) * put_usd
     tonight = (uploads + renewals + objects * GET_PER_PUT) * put_usd
     requests = tonight + (nights - 1) * usual_night
-    full_month = (locked_bytes + upload_bytes) / GB * settings.usd_per_gb_month + 31 * usual_night
+    full_month = (stored_bytes + upload_bytes) / GB * settings.usd_per_gb_month + 31 * usual_night
     return Prediction(storage + requests, storage, requests, full_month)
 
 
@@ -80,9 +80,9 @@ def require_within(prediction: Prediction, settings: VaultSettings) -> None:
         return
     raise OverBudget(
         f"the vault would cost {prediction.month_usd:.2f} USD this month and {prediction.full_month_usd:.2f} USD in a"
-        f" whole one; the budget is {settings.budget_usd:.2f} USD. Nothing was uploaded; the local points and the"
-        " repository are whole, and nothing in the vault was changed, so its locks run out unless a later run renews"
-        " them. Find what has grown (homeport backup list), or raise vault.budget_usd"
+        f" whole one; the budget is {settings.budget_usd:.2f} USD. Nothing is uploaded; the local points and the"
+        " repository are whole, and the locks of what the vault holds already are renewed. Find what has grown"
+        " (homeport backup list), or raise vault.budget_usd"
     )
 
 

@@ -74,8 +74,8 @@ def _fetch(store: VaultStore, wanted: SealedObject, path: Path, parts: Path) -> 
     part = parts / path.name
     store.fetch(wanted.key, wanted.version_id, part, sha256=wanted.sha256)
     try:
-        part.chmod(0o400)
         part.rename(path)
+        path.chmod(0o400)  # not before: a part that was left could not be opened for writing again
     except OSError as error:
         raise DestinationFailed(f"{path} cannot be written: {error.strerror}") from error
 

@@ -87,9 +87,13 @@ class Known:
                 self._database.execute("DELETE FROM objects WHERE key = ?", (key,))
 
     def locked_bytes(self, now: datetime) -> int:
-        """Of everything whose lock has not ended: it is stored, and paid for, needed or not."""
+        """Of everything whose lock has not ended, needed or not."""
         query = "SELECT coalesce(sum(size), 0) FROM objects WHERE retain_until > ?"
         return int(self._database.execute(query, (_seconds(now),)).fetchone()[0])
+
+    def stored_bytes(self) -> int:
+        """Of everything that was put and is not known to be gone: past its lock it is still paid for."""
+        return int(self._database.execute("SELECT coalesce(sum(size), 0) FROM objects").fetchone()[0])
 
     def rebuild(self, store: VaultStore, verifier: Verifier, journal: Journal | None = None) -> None:
         """Fill it from the store alone, replacing what it held."""

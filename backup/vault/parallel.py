@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+THREADS = "vault"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -19,7 +21,8 @@ def each(
     of the threads, so that a million of them take no memory.
     """
     waiting = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="vault") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
+    try:
         running: dict[Future[Result], Item] = {}
         while True:
             for item in waiting:
@@ -34,3 +37,6 @@ def each(
                 if error is not None and not isinstance(error, Exception):
                     raise error
                 yield item, error if error is not None else future.result()
+    finally:
+        # An iteration that was left half-way is ended by whichever thread collects it; none can wait for itself.
+        pool.shutdown(wait=not threading.current_thread().name.startswith(THREADS))

@@ -1,7 +1,7 @@
 """What an error of boto3 means to a vault, as one table. No text of it holds a secret: S3 sends a key id at most.
 
 VaultUnreachable   no answer, or one that says "not you" or "not now"
- ├── Denied        a policy, or a renewal a moment too early (kopia#5590)
+ ├── Denied        (vault.py) a policy, or one object that is archived or under somebody else's key
  ├── Conflict      somebody puts the same key at this moment
  └── WrongBody     what arrived does not have the checksum that was announced
 VaultUnsafe        the bucket is not there, or has no Object Lock
@@ -13,11 +13,7 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backup.exit_codes import VaultUnreachable, VaultUnsafe
-from backup.vault.vault import Exists, NotThere
-
-
-class Denied(VaultUnreachable):
-    pass
+from backup.vault.vault import Denied, Exists, NotThere
 
 
 class Conflict(VaultUnreachable):
@@ -33,7 +29,7 @@ _MEANINGS: dict[type[Exception], frozenset[str]] = {
     Exists: frozenset({"PreconditionFailed", "412"}),
     NotThere: frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed", "405"}),
     Conflict: frozenset({"ConditionalRequestConflict"}),
-    Denied: frozenset({"AccessDenied", "403", "Forbidden"}),
+    Denied: frozenset({"AccessDenied", "403", "Forbidden", "InvalidObjectState"}),
     WrongBody: frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}),
     VaultUnsafe: frozenset(
         {

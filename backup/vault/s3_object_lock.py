@@ -33,7 +33,7 @@ from backup.settings import VaultSettings
 from backup.vault import s3_errors
 from backup.vault.keys import Keys
 from backup.vault.throttle import Throttle, Throttled
-from backup.vault.vault import BucketState, Mode, Stored, Version
+from backup.vault.vault import BucketState, Denied, Mode, Stored, Version
 
 Role = Literal["uploader", "verifier", "restorer", "collector"]
 
@@ -160,7 +160,7 @@ class S3ObjectLock:
                     VersionId=version_id,
                     Retention={"Mode": "COMPLIANCE", "RetainUntilDate": retain_until},
                 )
-            except s3_errors.Denied as error:
+            except Denied as error:
                 found = self.head(key, version_id)
                 if found.mode == "COMPLIANCE" and found.retain_until and found.retain_until >= retain_until:
                     return  # what was denied was a step back
@@ -209,7 +209,7 @@ class S3ObjectLock:
     def delete(self, key: str, version_id: str) -> None:
         try:
             self._call(f"delete {key}", self.client.delete_object, Key=key, VersionId=version_id)
-        except s3_errors.Denied as error:
+        except Denied as error:
             raise VaultUnsafe(f"{error} (version {version_id}); it is still there") from error
 
     # -- how a call is made -------------------------------------------------------------------------------------------
@@ -293,12 +293,18 @@ def _client(settings: VaultSettings, role: Role, attempts: int) -> Any:
     for name in ("boto3", "botocore", "urllib3"):  # at "debug" they write requests down, with the signature
         logging.getLogger(name).setLevel(logging.INFO)
     key_id, secret = credentials(getattr(settings, f"{role}_file"))
+    is_tls = settings.endpoint is None or str(settings.endpoint).startswith("https:")
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=ANSWER_S,
         max_pool_connections=2 * settings.parallel,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        s3={"addressing_style": "path" if settings.endpoint else "auto"},
+        s3={
+            "addressing_style": "path" if settings.endpoint else "auto",
+            # A signature over the body reads every file twice, past the throttle. TLS guards it on its way, and the
+            # SHA-256 that we send is signed.
+            "payload_signing_enabled": False if is_tls else None,
+        },
         request_checksum_calculation="when_required",  # we send the SHA-256; CRCs beside it would say nothing more
         response_checksum_validation="when_required",
     )

@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from backup.exit_codes import VaultUnsafe, VerificationFailed
+from backup.exit_codes import RepositoryFailed, VaultUnsafe, VerificationFailed
 from backup.points import PointId
 from backup.signing import Signer, Verifier
 from backup.vault.keys import Keys
-from backup.vault.vault import Exists, NotThere, Stored, VaultStore, Version
+from backup.vault.vault import Denied, Exists, NotThere, Stored, VaultStore, Version
 
 SCHEMA_VERSION = 1
 PURPOSE: Final = "vault-seal"
 MAX_SAME_SECOND = 60
+MAX_BYTES = 64 * 1024**2  # of some 250,000 objects, of 16 MiB each: what is larger was put by somebody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +148,12 @@ def write(store: VaultStore, seal: Seal, signer: Signer, *, retain_until: dateti
     """Put the table, then the seal. Return it as it was written: its instant moves on when its second is taken.
 
     raises  VaultUnsafe when so many keys are taken that somebody must have put them there
+            RepositoryFailed when it would be larger than what `read` reads
     """
     for _ in range(MAX_SAME_SECOND):
         table, body = seal.table(), serialize(seal, signer)
+        if len(body) > MAX_BYTES:
+            raise RepositoryFailed(f"the repository has {len(seal.objects)} files: too many for one seal")
         is_ours = _put(store, store.keys.seal_table(seal.sealed_at, seal.point), table, retain_until)
         if is_ours and _put(store, seal.key, body, retain_until):
             return seal
@@ -158,8 +162,16 @@ def write(store: VaultStore, seal: Seal, signer: Signer, *, retain_until: dateti
 
 
 def read(store: VaultStore, version: Version, verifier: Verifier) -> Seal:
-    """Raise VerificationFailed."""
-    return parse(store.read(version.key, version.version_id), version.key, verifier)
+    """Raise VerificationFailed; also for what cannot be read as ours can: whoever may write may put such things here,
+    and they must not hide the seals below. Raise NotThere, VaultUnreachable.
+    """
+    if version.size > MAX_BYTES:
+        raise VerificationFailed(f"{version.key} has {version.size} bytes: no seal of ours is so large")
+    try:
+        body = store.read(version.key, version.version_id)
+    except (VaultUnsafe, Denied) as error:
+        raise VerificationFailed(f"{version.key} cannot be read: {error}") from error
+    return parse(body, version.key, verifier)
 
 
 def listed(store: VaultStore) -> list[Version]:
@@ -175,27 +187,33 @@ def listed(store: VaultStore) -> list[Version]:
     return sorted(found, key=lambda each: (each.key, each.modified), reverse=True)
 
 
-def valid(store: VaultStore, verifier: Verifier, *, since: datetime | None = None) -> Iterator[Seal]:
+def valid(
+    store: VaultStore, verifier: Verifier, *, since: datetime | None = None, passed_over: list[str] | None = None
+) -> Iterator[Seal]:
     """Every valid seal, newest first; what is none is passed over (`vault verify` names it).
 
-    since   leave out those that were written before
+    since        leave out those that were written before
+    passed_over  is told why
     """
     for version in listed(store):
         if since is not None and store.keys.parse_seal(version.key)[0] < since:
             return
         try:
             yield read(store, version, verifier)
-        except (VerificationFailed, NotThere):
-            continue
+        except (VerificationFailed, NotThere) as error:
+            if passed_over is not None:
+                passed_over.append(str(error))
 
 
 def newest(store: VaultStore, verifier: Verifier, *, point: PointId | None = None) -> Seal:
     """The newest valid seal; with `point`, the newest from which that point can be restored. Raise NotThere."""
-    for seal in valid(store, verifier):
+    passed_over: list[str] = []
+    for seal in valid(store, verifier, passed_over=passed_over):
         if point is None or any(each.point == point for each in seal.points):
             return seal
     what = "no valid seal" if point is None else f"no valid seal of {point}"
-    raise NotThere(f"{store.name} holds {what} of the key {verifier.key_id}")
+    others = f"; {len(passed_over)} are none, the newest because: {passed_over[0]}" if passed_over else ""
+    raise NotThere(f"{store.name} holds {what} of the key {verifier.key_id}{others}")
 
 
 def sealed_objects(stored: Iterable[Stored]) -> tuple[SealedObject, ...]:

@@ -4,14 +4,17 @@
 
 Each step may be the last: what was stored is remembered object by object, nothing is sent twice, and whatever the next
 sync finds it ends the same. Renewal comes first as well as last: what guards the points that are stored already must
-not wait for tonight's upload, nor for a file that cannot be uploaded. A seal is written only when every needed object
-was read back: in its version, in COMPLIANCE mode, locked long enough, with its size and its SHA-256.
+not wait for tonight's upload, nor for a file that cannot be uploaded, nor for a budget. A seal is written only when
+every needed object was read back: in its version, in COMPLIANCE mode, locked long enough, with its size and its
+SHA-256. Nor is one written of a repository that is damaged here: what the newest seal lists is renewed instead, since a
+pack that is lost here may be there.
 
 The caller holds the vault lock, and the repository lock shared: files may appear beside us, none vanishes.
 
     VaultUnsafe          other content under a name of ours; an object that is gone, or less locked than was asked
     VerificationFailed   a local file does not have the SHA-256 in its name: the repository rots, the vault does not
-    RepositoryFailed     a point has no snapshot here, or a file has vanished
+    RepositoryFailed     a point has no snapshot here, a file has vanished, or the caller says that it is damaged
+    WrongUsage           the vault holds another repository than the one that is here
     VaultUnreachable, OverBudget
 """
 
@@ -23,11 +26,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from backup.exit_codes import BackupError, RepositoryFailed, VaultUnreachable, VaultUnsafe, VerificationFailed
+from backup.exit_codes import (
+    BackupError,
+    OverBudget,
+    RepositoryFailed,
+    VaultUnreachable,
+    VaultUnsafe,
+    VerificationFailed,
+    WrongUsage,
+)
 from backup.journal import Journal, Silent
 from backup.points import PointId
 from backup.settings import VaultSettings
-from backup.signing import Signer
+from backup.signing import Signer, Verifier
 from backup.vault import bucket, local_files, parallel, seal
 from backup.vault.keys import KINDS
 from backup.vault.known import Known
@@ -43,9 +54,13 @@ SHOWN = 3  # of many failures, in an error's text
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a sync is about to do, for the budget. `objects` is all that will be renewed from now on."""
+    """What a sync is about to do, for the budget.
 
-    locked_bytes: int
+    stored_bytes  in the vault now, under a lock or past it: the collector comes seldom
+    objects       all that will be renewed from now on
+    """
+
+    stored_bytes: int
     objects: int
     upload_bytes: int
     uploads: int
@@ -86,6 +101,7 @@ def sync(
     journal: Journal | None = None,
     estimate: Callable[[Planned], None] = lambda _: None,
     config_sha256: str | None = None,
+    damage: str = "",
     clock: Clock | None = None,
 ) -> SyncReport:
     """Store the repository as it is, and seal it.
@@ -93,6 +109,7 @@ def sync(
     points         all whose snapshots the repository holds, `point` among them: the newest, which the seal is for
     estimate       is told the plan before the first byte; raises OverBudget
     config_sha256  of the repository's `config`, recorded when it was made (it is not named by its content)
+    damage         what a check of the repository has found; "": it is whole
     """
     clock, journal = clock or SystemClock(), journal or Silent()
     journal.step("vault", vault=store.name, point=str(point))
@@ -104,9 +121,16 @@ def sync(
         run.compare_clocks(clock)
         files = run.list_files(config_sha256)
         _require_snapshots(points, point, files)
+        if damage:
+            run.keep_what_is_sealed(signer.verifier)
         run.look_for_expired()
         margin = run.margin()
-        estimate(run.planned())
+        try:
+            estimate(run.planned())
+        except OverBudget:  # what is stored already must not run out because something has grown
+            run.renew()
+            run.require_no_failures()
+            raise
 
         run.renew()
         run.require_no_failures()
@@ -114,6 +138,11 @@ def sync(
         run.renew()
         run.require_no_failures()
         stored = run.read_back()
+        if damage:
+            raise RepositoryFailed(
+                f"{damage}\nWhat is here was carried up, and renewed with all that the newest seal lists. No seal was"
+                " written; the seals before this one stand"
+            )
         journal.step("seal")
         now = store.now()
         wanted = Seal(
@@ -174,10 +203,29 @@ class _Sync:
         files = local_files.listed(
             self.repository, config_sha256=config_sha256 or (before.sha256 if before is not None else None)
         )
+        config = next(file for file in files if file.name == "config")
+        if before is not None and before.sha256 != config.sha256:
+            raise WrongUsage(
+                f"{self.repository} is another repository than the one in {self.store.name}: give vault.prefix a new"
+                " value. Nothing was sent or renewed; what is there stays locked as long as it was promised"
+            )
         self.files = {self.store.keys.file(file.name): file for file in files}
         remembered = self.known.all()
         self.stored = {key: remembered[key] for key in self.files if key in remembered}
         return {file.name for file in files}
+
+    def keep_what_is_sealed(self, verifier: Verifier) -> None:
+        """Let what the newest seal lists be renewed like what is here."""
+        try:
+            sealed = seal.newest(self.store, verifier)
+        except NotThere:
+            return
+        remembered = self.known.all()
+        for each in sealed.objects:
+            known = remembered.get(each.key)
+            if known is None or known.version_id != each.version_id:
+                known = Stored(each.key, each.version_id, each.size, each.sha256, each.retain_until, "COMPLIANCE")
+            self.stored.setdefault(each.key, known)
 
     def look_for_expired(self) -> None:
         """A lock that has run out protects nothing: ask whether its object is still there, else it is sent again."""
@@ -207,7 +255,7 @@ class _Sync:
     def planned(self) -> Planned:
         missing = [file for key, file in self.files.items() if key not in self.stored]
         return Planned(
-            locked_bytes=self.known.locked_bytes(self.store.now()),
+            stored_bytes=self.known.stored_bytes(),
             objects=len(self.files),
             upload_bytes=sum(file.size for file in missing),
             uploads=len(missing),
@@ -312,7 +360,8 @@ class _Sync:
                 problem = self._wrong(read)
                 if problem:
                     wrong.append(VaultUnsafe(f"{known.key} (version {known.version_id}) {problem}"))
-                self._remember(read)
+                if read.sha256 == known.sha256:  # else the next sync would compare with what somebody else has written
+                    self._remember(read)
                 found.append(read)
             self.journal.progress(done, len(needed), "objects")
         if wrong:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from backup.exit_codes import VaultUnreachable
 from backup.vault.keys import Keys
 
 Mode = Literal["COMPLIANCE", "GOVERNANCE", ""]
@@ -26,6 +27,12 @@ class Exists(Exception):
 
 class NotThere(Exception):
     """No such object, or no such version of it."""
+
+
+class Denied(VaultUnreachable):
+    """The store answers, and does not do it: a policy, a renewal a moment too early (kopia#5590), an object under
+    somebody else's key or in an archive.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ class VaultStore(Protocol):
         ...
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
-        """A small object whole. Raise NotThere."""
+        """A small object whole. Raise NotThere; VaultUnsafe or Denied for one that cannot be read as ours can."""
         ...
 
     def fetch(self, key: str, version_id: str, target: Path, *, sha256: str) -> int:

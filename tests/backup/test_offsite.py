@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from backup import catalog, offsite, pipeline
+from backup import catalog, offsite, pipeline, removal
 from backup.house import NIGHT, VAULT, House
 from backup.journal import Silent
 from backup.make_point import Asked
-from backup.points import PointKind
+from backup.points import PointId, PointKind
 from backup.runs import End
+from backup.vault import seal
 from kit.clock import SystemClock, now_utc
 from tests.backup.houses import make_house, settled
 from tests.clock import FakeClock
@@ -102,6 +103,45 @@ def test_over_budget_stops_before_the_first_byte(tmp_path: Path, seaweedfs: Seaw
     assert end.exit_code == 10
     assert list(house.store("verifier").versions("")) == []
     assert shown(house).vault.state == "failed"
+
+
+def test_verification_does_not_hide_that_the_sync_is_over_budget(house: House) -> None:
+    sync(house)
+    vault = house.vault_settings().model_copy(update={"budget_usd": 0.0000001})
+    poor = House(house.settings.model_copy(update={"vault": vault}), clock=house.clock)
+    assert sync(poor).exit_code == 10
+    end = conduct(poor, "vault verify", lambda work: offsite.verify(poor, work))
+    assert end.exit_code == 0, end.error
+    assert (shown(house).vault.state, "budget" in shown(house).vault.detail) == ("failed", True)
+    assert shown(house).vault.objects > 3
+    assert sync(house).exit_code == 0
+    assert (shown(house).vault.state, shown(house).vault.detail) == ("ok", "")
+
+
+def test_pack_that_is_lost_here_is_not_sealed_away(house: House) -> None:
+    assert sync(house).exit_code == 0
+    sealed = seal.newest(house.store("verifier"), house.verifier())
+    lost = max((house.layout.repository / "data").rglob("*"), key=lambda path: path.is_file())
+    lost.unlink()
+    end = sync(house)
+    assert end.exit_code == 6
+    assert lost.name[:8] in end.error
+    assert "No seal was written" in end.error
+    assert seal.newest(house.store("verifier"), house.verifier()) == sealed
+    assert shown(house).vault.state == "failed"
+
+
+def test_snapshot_older_than_a_tree_made_anew_is_sealed_with_its_own_instant(house: House) -> None:
+    """Its promise of 30 days counts from what it holds."""
+    [snapshot] = [each for each in house.repository().snapshots() if not each.is_secrets]
+    [point] = shown(house).points
+    facts = house.facts()
+    removal.remove(PointId.parse(point.id), house.layout, Silent())
+    later = point.model_copy(update={"started_at": snapshot.time + timedelta(hours=6)})
+    facts.set_point(point.id, shown=later)
+    assert sync(house).exit_code == 0
+    [sealed] = seal.newest(house.store("verifier"), house.verifier()).points
+    assert sealed.started_at == snapshot.time.replace(microsecond=0)
 
 
 def test_bucket_without_a_lock_makes_the_run_fail(tmp_path: Path, seaweedfs: SeaweedFS) -> None:

@@ -17,7 +17,7 @@ import pytest
 from backup.exit_codes import DestinationFailed, RepositoryFailed, SourceFailed, WrongUsage
 from backup.layout import Layout
 from backup.points import PointId
-from backup.repository import Repository
+from backup.repository import Reader, Repository
 from backup.settings import RepositorySettings
 from tests.backup.vault.night import Told
 from tests.crash.small_disk import MIB, SmallDisk
@@ -208,7 +208,37 @@ def test_a_backup_that_could_not_read_everything_is_a_failure(root: Path, tmp_pa
     make_point(root, FIRST, FILES)
     with pytest.raises(RepositoryFailed, match=r"(?s)I/O error.*lacks what could not be read"):
         opened(root, program=fake).backup(FIRST)
-    assert opened(root).snapshots() == [], "nobody takes it for the point"
+    repository = opened(root)
+    assert repository.snapshots() == [], "nobody takes it for the point"
+    [incomplete] = repository.incomplete()
+    assert [each.id for each in at_rest(root).snapshots()] == [incomplete], "to forget it one must be alone"
+    whole = repository.backup(FIRST)
+    assert [each.id for each in repository.snapshots()] == [whole]
+    repository.forget([])
+    assert [each.id for each in at_rest(root).snapshots()] == [whole]
+    assert not repository.incomplete()
+
+
+def test_a_snapshot_that_cannot_be_found_masks_none_of_restics_words(root: Path, tmp_path: Path, told: Told) -> None:
+    says = 'echo \'{"message_type":"summary","snapshot_id":"ffff"}\'; echo "error: read x: I/O error" >&2; exit 3'
+    make_point(root, FIRST, FILES)
+    fake = fake_restic(tmp_path, f'[ "$1" = backup ] || exec restic "$@"; {says}')
+    with pytest.raises(RepositoryFailed, match="I/O error"):
+        opened(root, told, program=fake).backup(FIRST)
+    assert "ffff" in told.warnings[-1]
+
+
+@pytest.mark.slow
+def test_a_manual_point_is_no_base_for_the_night(root: Path, repository: Repository, told: Told) -> None:
+    """It may hold one mailbox alone, and restic would read all the others again."""
+    make_point(root, FIRST, FILES)
+    repository.backup(FIRST)
+    manual = PointId.parse("manual/20261101T120000Z-all")
+    make_point(root, manual, {b"plain": b"plain" * 3})
+    repository.backup(manual)
+    make_point(root, SECOND, FILES, like=FIRST)
+    repository.backup(SECOND)
+    assert f" 0 files new, 0 changed, {len(FILES)} as before" in told.notes[-1]
 
 
 def test_the_password_is_in_no_argument_no_environment_and_no_log(
@@ -222,6 +252,11 @@ def test_the_password_is_in_no_argument_no_environment_and_no_log(
     opened(root, program=fake).backup(FIRST)
     assert "backup" in seen.read_text()
     assert PASSWORD not in seen.read_text() + caplog.text + "".join(capfd.readouterr())
+
+
+def at_rest(root: Path) -> Reader:
+    """Seen by somebody who knows nothing but the repository."""
+    return Repository.at(root / "repository", root / "password")
 
 
 def fake_restic(directory: Path, script: str) -> str:

@@ -28,7 +28,7 @@ PRINCIPAL = ARNS | {"collector": COLLECTOR, "owner": OWNER}
 
 TLS = {"aws:SecureTransport": "true"}
 LOCK = {"s3:object-lock-mode": "COMPLIANCE", "s3:object-lock-remaining-retention-days": "37"}
-PUT = TLS | LOCK | {"s3:if-none-match": "*"}
+PUT = TLS | LOCK | {"s3:if-none-match": "*", "s3:x-amz-server-side-encryption": "AES256"}
 RENEW = TLS | LOCK
 
 EVERYBODY = ("uploader", "verifier", "restorer", "collector", "owner")
@@ -71,6 +71,7 @@ def test_each_identity_may_do_its_work(role: str, actions: tuple[str, ...], reso
 
 def test_the_uploader_may_put_and_renew_under_the_lock_that_a_sync_asks_for() -> None:
     assert may("uploader", "s3:PutObject", context=PUT)
+    assert may("uploader", "s3:PutObject", context=PUT | {"s3:x-amz-storage-class": "STANDARD"})
     assert may("uploader", "s3:PutObjectRetention", context=RENEW)
 
 
@@ -141,6 +142,10 @@ def test_only_a_person_with_a_second_factor_becomes_the_collector() -> None:
         ("NotAbove45Days", "s3:PutObject", {"s3:object-lock-remaining-retention-days": "46"}),
         ("NotAbove45Days", "s3:PutObjectRetention", {"s3:object-lock-remaining-retention-days": "36500"}),
         ("NeverOverAnother", "s3:PutObject", {"s3:if-none-match": None}),
+        ("EncryptedByS3", "s3:PutObject", {"s3:x-amz-server-side-encryption": "aws:kms"}),
+        ("EncryptedByS3", "s3:PutObject", {"s3:x-amz-server-side-encryption": None}),
+        ("NoKeyOfTheSender", "s3:PutObject", {"s3:x-amz-server-side-encryption-customer-algorithm": "AES256"}),
+        ("NoArchive", "s3:PutObject", {"s3:x-amz-storage-class": "DEEP_ARCHIVE"}),
         ("TlsOnly", "s3:PutObject", {"aws:SecureTransport": "false"}),
         ("TlsOnly", "s3:GetObject", {"aws:SecureTransport": "false"}),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from backup.exit_codes import ExitCode, VaultUnreachable, VaultUnsafe
 from backup.journal import Silent
@@ -120,6 +121,28 @@ def test_what_an_accepted_attempt_sets_is_what_stood_there(
     assert verdicts(report)["set the bucket's policy"] is Verdict.SUCCEEDED
     held = [attempt for attempt in report.attempts if attempt.name.startswith("put a legal hold")]
     assert held == [Attempt(held[0].name, Verdict.SUCCEEDED, "accepted; it was undone")]
+
+
+def test_who_may_not_read_the_policy_may_still_write_it(
+    seaweedfs: SeaweedFS, settings: VaultSettings, tmp_path: Path
+) -> None:
+    """That the look at it was refused says nothing of the change."""
+    store = as_admin(seaweedfs, settings, tmp_path)
+
+    def refuse(request: Any, **_: Any) -> AWSResponse:
+        body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+        response = AWSResponse(request.url, 403, {}, None)
+        response._content = body
+        return response
+
+    store.client.meta.events.register("before-send.s3.GetBucketPolicy", refuse)
+    report = attack(store, settings, Silent())
+    assert verdicts(report)["set the bucket's policy"] is Verdict.SUCCEEDED
+    report = attack(uploader := S3ObjectLock(settings, "uploader"), settings, Silent())
+    assert verdicts(report)["set the bucket's policy"] is Verdict.REFUSED
+    uploader.client.meta.events.register("before-send.s3.GetBucketPolicy", refuse)
+    report = attack(uploader, settings, Silent())
+    assert verdicts(report)["set the bucket's policy"] is Verdict.REFUSED
 
 
 @pytest.mark.services

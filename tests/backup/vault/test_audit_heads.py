@@ -18,6 +18,7 @@ from backup.signing import Signer
 from backup.vault import audit_heads
 from backup.vault.audit_heads import Head
 from backup.vault.s3_object_lock import S3ObjectLock
+from backup.vault.vault import Denied
 from tests.backup.vault.directory import DirectoryVault
 from tests.clock import FakeClock
 from tests.services.seaweedfs import SeaweedFS
@@ -162,6 +163,26 @@ def test_an_old_head_under_a_new_name_is_unsafe(vault: DirectoryVault, signer: S
     vault.put("home/audit/20261122T060007Z.json", document, sha256=sha256, retain_until=until)
     with pytest.raises(VaultUnsafe, match="holds the head of another time"):
         fetch(vault, signer, tmp_path / "heads")
+
+
+@pytest.mark.parametrize("junk", ["text", "large", "denied"])
+def test_junk_keeps_no_true_head_back(vault: DirectoryVault, signer: Signer, tmp_path: Path, junk: str) -> None:
+    """Whoever may write may put it before, and between: all of ours come first, then the alarm."""
+    bad = "home/audit/20260101T000000Z.json"
+    vault.overwrite(bad, b"x" * (audit_heads.MAX_BYTES + 1) if junk == "large" else b"junk")
+    for hour in range(2):
+        put(vault, head(1 + hour, NOW + timedelta(hours=hour)), signer)
+
+    def refuse(act: str, key: str) -> None:
+        if act == "read" and key == bad and junk != "text":
+            assert junk == "denied", "what is too large is not even read"
+            raise Denied("AccessDenied")
+
+    vault.before = refuse
+    target = tmp_path / "heads"
+    with pytest.raises(VaultUnsafe, match=r"20260101T000000Z.*(?s:.*)All others were fetched"):
+        fetch(vault, signer, target)
+    assert sorted(path.name for path in target.iterdir()) == ["20261122T050007Z.json", "20261122T060007Z.json"]
 
 
 def test_a_vault_out_of_order_is_unreachable_and_the_next_try_succeeds(vault: DirectoryVault, signer: Signer) -> None:

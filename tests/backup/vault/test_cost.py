@@ -23,7 +23,7 @@ NOVEMBER = datetime(2026, 11, 22, 4, tzinfo=UTC)
 
 
 def a_prediction(of: Mapping[str, int], *, settings: VaultSettings = SETTINGS, now: datetime = NOVEMBER) -> Prediction:
-    planned = {"locked_bytes": 0, "objects": 0, "upload_bytes": 0, "uploads": 0, "renewals": 0} | dict(of)
+    planned = {"stored_bytes": 0, "objects": 0, "upload_bytes": 0, "uploads": 0, "renewals": 0} | dict(of)
     return predict(**planned, settings=settings, now=now)
 
 
@@ -57,7 +57,7 @@ class Bill:
         renewals = sum(1 for at in self.locks if at < due)
         self.predictions.append(
             predict(
-                locked_bytes=self.locked_bytes,
+                stored_bytes=self.locked_bytes,
                 objects=len(self.locks) + uploads,
                 upload_bytes=upload_bytes,
                 uploads=uploads,
@@ -102,7 +102,7 @@ def test_a_month_in_which_nothing_changes_is_predicted_alike_every_night() -> No
 def test_the_table_of_the_design() -> None:
     """144 GB, 4,000 uploads and 26,000 renewals a month: 3.3 + 0.15 dollars in us-east-1."""
     found = a_prediction(
-        {"locked_bytes": 144 * GB, "objects": 5_200, "uploads": 133, "renewals": 867}, settings=US_EAST_1
+        {"stored_bytes": 144 * GB, "objects": 5_200, "uploads": 133, "renewals": 867}, settings=US_EAST_1
     )
     assert found.storage_usd == pytest.approx(3.3, abs=0.02)
     assert found.requests_usd == pytest.approx(0.15 + 0.06, abs=0.04)  # and asking for each object every night
@@ -120,7 +120,7 @@ def test_an_upload_at_the_end_of_a_month_is_held_against_the_next_one() -> None:
         raised.value
     )
     assert "the budget is 10.00 USD" in str(raised.value)
-    assert "Nothing was uploaded" in str(raised.value)
+    assert "Nothing is uploaded" in str(raised.value)
 
 
 def test_the_budget_itself_is_within_the_budget() -> None:
@@ -155,7 +155,7 @@ TIMES = st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.ju
 def test_more_of_anything_never_costs_less(
     locked: int, upload: int, objects: int, uploads: int, renewals: int, now: datetime
 ) -> None:
-    of = {"locked_bytes": locked, "upload_bytes": upload, "objects": objects, "uploads": uploads, "renewals": renewals}
+    of = {"stored_bytes": locked, "upload_bytes": upload, "objects": objects, "uploads": uploads, "renewals": renewals}
     one = a_prediction(of, now=now)
     assert one.storage_usd >= 0
     assert one.month_usd == pytest.approx(one.storage_usd + one.requests_usd)

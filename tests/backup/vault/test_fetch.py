@@ -71,6 +71,23 @@ def test_it_goes_on_where_it_was_ended(house: House, tmp_path: Path) -> None:
     assert contents(tmp_path / "back") == contents(house.repository.directory)
 
 
+def test_what_was_left_of_a_kill_is_written_again(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part must stay writable to its owner until it has its name: root alone opens what is read-only."""
+    renamed = Path.rename
+    modes: list[int] = []
+
+    def rename(self: Path, target: Path) -> Path:
+        modes.append(self.stat().st_mode & 0o777)
+        return renamed(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    fetch(house.vault, newest(house), tmp_path / "back")
+    assert all(mode & 0o200 for mode in modes)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "back").rglob("*") if path.is_file()} == {0o400}
+
+
 def test_what_has_rotted_at_home_is_fetched_again(house: House, tmp_path: Path) -> None:
     wanted = newest(house)
     fetch(house.vault, wanted, tmp_path / "back")

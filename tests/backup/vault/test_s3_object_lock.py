@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from backup.exit_codes import BackupError, VaultUnreachable, VaultUnsafe, VerificationFailed, WrongUsage
+from backup.settings import VaultSettings
 from backup.vault import bucket as buckets
 from backup.vault.s3_object_lock import BODY_WAITS_S, RENEWAL_WAITS_S, S3ObjectLock
+from backup.vault.throttle import Throttle
 from backup.vault.vault import Exists, NotThere, Stored
 from tests.services import s3_trouble
 from tests.services.process import free_port
@@ -336,3 +339,38 @@ def test_every_error_is_one_of_ours(troubled: S3ObjectLock, proxy: TroubledS3) -
         proxy.trouble = s3_trouble.answers(status, code, times=1000)
         with pytest.raises(BackupError):
             put(troubled, "whatever")
+
+
+# -- a file is read once -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_signed"), [(None, False), ("https://s3.test", False), ("http://s3.test", True)]
+)
+def test_over_tls_a_file_is_read_once_and_its_checksum_signed(
+    endpoint: str | None, is_signed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature over the body would read every file before the first byte goes out, past the throttle."""
+    credentials = tmp_path / "uploader"
+    credentials.write_text("key\nsecret\n")
+    settings = VaultSettings.model_validate({"bucket": "vault", "endpoint": endpoint, "uploader_file": credentials})
+    store = S3ObjectLock(settings, "uploader")
+    sent: list[Any] = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        sent.append(request)
+        response = AWSResponse(request.url, 200, {"x-amz-version-id": "v1"}, None)
+        response._content = b""
+        return response
+
+    store.client.meta.events.register("before-send.s3.PutObject", answer)
+    taken: list[int] = []
+    monkeypatch.setattr(Throttle, "take", lambda self, size: taken.append(size))
+    path = tmp_path / "pack"
+    path.write_bytes(BODY)
+    store.put("key", path, sha256=SHA256, retain_until=until())
+    [request] = sent
+    assert (request.headers["X-Amz-Content-SHA256"] != b"UNSIGNED-PAYLOAD") is is_signed
+    assert sum(taken) == (len(BODY) if is_signed else 0), "what goes out comes on top"
+    signed = request.headers["Authorization"].decode()
+    assert "x-amz-checksum-sha256" in signed

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from backup.exit_codes import VaultUnsafe, VerificationFailed
+from backup.exit_codes import RepositoryFailed, VaultUnsafe, VerificationFailed
 from backup.signing import Signer
 from backup.vault import seal
 from backup.vault.keys import Keys, is_repository_file, sha256_in
-from backup.vault.vault import NotThere
+from backup.vault.vault import Denied, NotThere
 from tests.backup.vault.night import House, daily, midnight
 
 HEX = "ab" * 32
@@ -98,6 +98,52 @@ def test_the_newest_valid_seal_is_found_among_what_others_have_put(house: House)
     house.vault.overwrite("seals/not-one.json", b"x")
     assert seal.newest(house.vault, house.signer.verifier) == first
     assert list(seal.valid(house.vault, house.signer.verifier)) == [first]
+
+
+@pytest.mark.parametrize("error", [VaultUnsafe("larger than 256 MiB"), Denied("AccessDenied: its key is another's")])
+def test_a_seal_that_cannot_be_read_hides_none_below_it(house: House, error: Exception) -> None:
+    """Under a key of the thief, with his SSE-C key, or in an archive: whoever may write may put such a one."""
+    first = house.sync().sealed
+    evil = Keys().seal(midnight(3), daily(3))
+    house.vault.overwrite(evil, b"x")
+
+    def refuse(act: str, key: str) -> None:
+        if act == "read" and key == evil:
+            raise error
+
+    house.vault.before = refuse
+    assert seal.newest(house.vault, house.signer.verifier) == first
+    assert any(f"{evil} cannot be read: {error}" in each for each in house.inspect().problems)
+
+
+def test_a_seal_that_is_too_large_is_not_even_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = house.sync().sealed
+    large = Keys().seal(midnight(3), daily(3))
+    monkeypatch.setattr(seal, "MAX_BYTES", 100_000)
+    house.vault.overwrite(large, b"x" * 100_001)
+
+    def refuse(act: str, key: str) -> None:
+        assert (act, key) != ("read", large)
+
+    house.vault.before = refuse
+    assert seal.newest(house.vault, house.signer.verifier) == first
+    monkeypatch.setattr(seal, "MAX_BYTES", 100)
+    house.clock.advance(10)
+    with pytest.raises(RepositoryFailed, match="too many for one seal"):
+        house.sync()
+
+
+def test_why_no_seal_counts_is_told(house: House) -> None:
+    """Rights that lack one action look like a vault without seals; a person at night wants to know which it is."""
+    house.sync()
+
+    def refuse(act: str, key: str) -> None:
+        if act == "read":
+            raise Denied("AccessDenied")
+
+    house.vault.before = refuse
+    with pytest.raises(NotThere, match=r"1 are none, the newest because: .*AccessDenied"):
+        seal.newest(house.vault, house.signer.verifier)
 
 
 def test_the_newest_seal_of_a_point_that_is_not_in_the_repository_any_more_is_found(house: House) -> None:

@@ -19,6 +19,7 @@ from backup.exit_codes import (
     VaultUnreachable,
     VaultUnsafe,
     VerificationFailed,
+    WrongUsage,
 )
 from backup.signing import Signer
 from backup.vault import seal
@@ -114,7 +115,80 @@ def test_the_budget_is_asked_before_the_first_byte(house: House) -> None:
         house.sync(estimate=refuse)
     assert house.vault.calls["put"] == house.vault.calls["extend"] == 0
     total = sum(path.stat().st_size for path in house.repository.files())
-    assert plans == [Planned(locked_bytes=0, objects=7, upload_bytes=total, uploads=7, renewals=0)]
+    assert plans == [Planned(stored_bytes=0, objects=7, upload_bytes=total, uploads=7, renewals=0)]
+
+
+def test_over_budget_renews_what_is_there(house: House) -> None:
+    """A budget that is passed on the first night of a long leave must not let the vault run out."""
+    house.add_point()
+    first = house.sync()
+    house.clock.advance(7 * NIGHT_S)
+    house.add_point(packs=3)
+    sent = house.vault.calls["put"]
+
+    def refuse(planned: Planned) -> None:
+        raise OverBudget("10.20 USD, the limit is 10.00")
+
+    with pytest.raises(OverBudget):
+        house.sync(estimate=refuse)
+    assert house.vault.calls["put"] == sent
+    for each in first.sealed.objects:
+        assert house.vault.head(each.key).retain_until == house.vault.now() + timedelta(days=37)
+
+
+def test_what_has_run_out_and_is_stored_still_is_paid_for(house: House) -> None:
+    house.add_point()
+    stored = house.sync().locked_bytes
+    house.clock.advance(40 * NIGHT_S)
+    assert house.plan().stored_bytes == stored
+
+
+def test_a_pack_that_is_lost_here_is_renewed_there_and_nothing_is_sealed(house: House) -> None:
+    """The repository's own check has found it. The next seal without that pack would let the only copy run out."""
+    house.add_point()
+    first = house.sync().sealed
+    lost = next(path for path in house.repository.files() if "data" in path.parts)
+    house.clock.advance(7 * NIGHT_S)
+    house.add_point()
+    lost.unlink()
+    with pytest.raises(RepositoryFailed, match=r"(?s)pack .* not found.*No seal was written"):
+        house.sync(damage=f"pack {lost.name} not found")
+    key = house.vault.keys.file(lost.relative_to(house.repository.directory).as_posix())
+    assert house.vault.head(key).retain_until == house.vault.now() + timedelta(days=37)
+    assert seal.newest(house.vault, house.signer.verifier) == first
+    assert house.plan().uploads == 0, "what is here was carried up"
+    house.known.unlink()
+    house.clock.advance(7 * NIGHT_S)
+    with pytest.raises(RepositoryFailed):
+        house.sync(damage="damaged")
+    assert house.vault.head(key).retain_until == house.vault.now() + timedelta(days=37)
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_another_repository_under_the_same_prefix_is_refused_untouched(house: House, is_remembered: bool) -> None:
+    """As after `init` in the place of a damaged one: no alarm of tampering, and the old one is not written over."""
+    house.add_point()
+    house.sync()
+    if not is_remembered:
+        house.known.unlink()
+    config = house.repository.directory / "config"
+    config.write_bytes(b"of a new repository")
+    house.clock.advance(7 * NIGHT_S)
+    house.add_point()
+    before = house.vault.calls["put"], house.vault.calls["extend"]
+    with pytest.raises(WrongUsage, match=r"another repository than the one in .*give vault\.prefix a new value"):
+        house.sync(config_sha256=hashlib.sha256(config.read_bytes()).hexdigest())
+    assert (house.vault.calls["put"], house.vault.calls["extend"]) == before
+
+
+def test_a_config_that_was_written_over_there_stays_an_alarm(house: House) -> None:
+    house.add_point()
+    house.sync()
+    house.vault.rot(house.vault.keys.file("config"))
+    recorded = hashlib.sha256((house.repository.directory / "config").read_bytes()).hexdigest()
+    for _ in range(2):
+        with pytest.raises(VaultUnsafe, match="of the SHA-256 0000"):
+            house.sync(config_sha256=recorded)
 
 
 def test_what_is_still_needed_is_renewed_and_what_is_not_is_left_alone(house: House) -> None:
