@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from backup import catalog
+from backup import catalog, recovery_sheet
 from backup.exit_codes import VerificationFailed
 from backup.facts import Facts, PointFacts, Thing
 from backup.layout import INCOMPLETE, Layout
@@ -19,7 +19,8 @@ from backup.settings import BackupSettings
 from backup.state import PointState
 
 NOTHING_MEASURED = "nothing was measured yet"
-SHEET, REPOSITORY, VAULT, SYNC, ATTACK, COST = "sheet", "repository", "vault", "sync", "attack", "cost"  # in the facts
+REPOSITORY, SYNC, ATTACK, COST = "repository", "sync", "attack", "cost"  # in the facts
+VAULT_SYNC, VAULT_VERIFY = "vault-sync", "vault-verify"  # how the last one ended; SYNC is the last that succeeded
 
 
 class Covered(Protocol):
@@ -89,8 +90,9 @@ def build(settings: BackupSettings, facts: Facts, coverage: Iterable[Covered], n
     points.sort(key=lambda point: (point.started_at, point.id), reverse=True)
     states = {str(tree.point): tree.state for tree in trees(layout) if tree.state is not None}
     drills = facts.drills()
+    floor = timedelta(days=settings.vault.floor_days) if settings.vault else timedelta()
+    protected = [point for point in points if _is_protected(point, floor, now)]
     disk = shutil.disk_usage(layout.root)
-    sheet = facts.get(SHEET)
     return catalog.Catalog(
         written_at=now,
         host=settings.host,
@@ -98,14 +100,14 @@ def build(settings: BackupSettings, facts: Facts, coverage: Iterable[Covered], n
         retention=catalog.RetentionRules(**settings.retention.model_dump()),
         local=catalog.LocalDisk(total_bytes=disk.total, free_bytes=disk.free),
         points=points,
-        assets=[_asset(each, points, states, drills) for each in coverage],
-        meters=_meters(settings, points, drills),
+        assets=[_asset(each, points, protected, states, drills) for each in coverage],
+        meters=_meters(settings, points, protected, drills),
         drills=drills[: catalog.DRILLS_SHOWN],
         runs=facts.runs(),
         repository=_repository(settings, facts.get(REPOSITORY)),
         vault=_vault(settings, facts),
         schedule=_schedule(settings, now),
-        recovery_sheet_confirmed_at=None if sheet is None else sheet.at,
+        recovery_sheet_confirmed_at=recovery_sheet.confirmed_at(settings, facts),
     )
 
 
@@ -206,13 +208,13 @@ def _in_vault_only(local: Sequence[catalog.Point], known: dict[str, PointFacts],
 def _asset(
     covered: Covered,
     points: Sequence[catalog.Point],
+    protected: Sequence[catalog.Point],
     states: dict[str, PointState],
     drills: Sequence[catalog.Drill],
 ) -> catalog.Asset:
     name = f"{covered.kind}:{covered.name}"
-    good = [point for point in points if point.verified and not point.damage and name in point.assets]
-    local = next((point for point in good if point.is_local), None)
-    vault = next((point for point in good if point.vault is not None), None)
+    local = next((point for point in points if _is_good(point) and point.is_local and name in point.assets), None)
+    vault = next((point for point in protected if name in point.assets), None)
     state = states.get(local.id) if local else None
     asset = next((each for each in state.assets if f"{each.kind}:{each.name}" == name), None) if state else None
     drill = next((each for each in drills if (each.asset_kind, each.asset) == (covered.kind, covered.name)), None)
@@ -234,12 +236,26 @@ def _asset(
     )
 
 
+def _is_good(point: catalog.Point) -> bool:
+    return point.verified and not point.damage
+
+
+def _is_protected(point: catalog.Point, floor: timedelta, now: datetime) -> bool:
+    """Whether it counts as being in the vault: locked still, and a scheduled one for as long as was promised."""
+    if point.vault is None or not _is_good(point) or point.vault.protected_until <= now:
+        return False
+    return point.kind == "manual" or point.vault.protected_until >= point.started_at + floor
+
+
 def _meters(
-    settings: BackupSettings, points: Sequence[catalog.Point], drills: Sequence[catalog.Drill]
+    settings: BackupSettings,
+    points: Sequence[catalog.Point],
+    protected: Sequence[catalog.Point],
+    drills: Sequence[catalog.Drill],
 ) -> catalog.Meters:
-    good = [point for point in points if point.kind != "manual" and point.verified and not point.damage]
+    good = [point for point in points if point.kind != "manual" and _is_good(point)]
     local = next((point.started_at for point in good if point.is_local), None)
-    vault = next((point.started_at for point in good if point.vault is not None), None)
+    vault = next((point.started_at for point in protected if point.kind != "manual"), None)
     first = min((point.started_at for point in good), default=None)
     drilled = next((drill.at for drill in drills if drill.ok and drill.origin == "local"), None)
     since = drilled or first
@@ -285,18 +301,22 @@ def _repository(settings: BackupSettings, thing: Thing | None) -> catalog.Reposi
 
 
 def _vault(settings: BackupSettings, facts: Facts) -> catalog.VaultState:
-    thing, sync, attack, cost = (facts.get(name) for name in (VAULT, SYNC, ATTACK, COST))
-    document = thing.document if thing else {}
+    sync, attack, cost = (facts.get(name) for name in (SYNC, ATTACK, COST))
+    document = sync.document if sync else {}
+    ended = [thing for thing in (facts.get(VAULT_SYNC), facts.get(VAULT_VERIFY)) if thing is not None]
+    failed = [str(thing.document.get("detail", "")) for thing in ended if _health(thing) == "failed"]
     if settings.vault is None:
         state: catalog.Health = "off"
         detail = "no vault is configured"
+    elif not ended:
+        state, detail = "unknown", NOTHING_MEASURED
     else:
-        state, detail = _health(thing), document.get("detail", "") if thing else NOTHING_MEASURED
+        state, detail = "failed" if failed else "ok", "\n".join(failed)
     return catalog.VaultState(
         state=state,
         bucket=settings.vault.bucket if settings.vault else "",
         region=settings.vault.region if settings.vault else "",
-        checked_at=thing.at if thing else None,
+        checked_at=max((thing.at for thing in ended), default=None),
         detail=detail,
         objects=document.get("objects", 0),
         locked_bytes=document.get("locked_bytes", 0),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backup import catalog, catalog_build, drill, verify
-from backup.exit_codes import VerificationFailed, WrongUsage
+from backup import catalog, drill, recovery_sheet, verify
+from backup.exit_codes import DestinationFailed, VerificationFailed, WrongUsage
 from backup.house import POINTS, House
 from backup.journal import Journal
 from backup.points import PointId
@@ -15,6 +15,7 @@ from kit.clock import now_utc
 
 REHASH_DAYS = 28  # each day one part of every kept tree: all of it in four weeks
 SHOWN = 20  # damaged files in a result
+RATE = "drill-rate"  # among the facts: bytes and seconds of the newest drills that were large enough to tell
 
 
 def rehash(house: House, work: Run) -> None:
@@ -92,6 +93,9 @@ def run_drills(house: House, work: Run, context: Context, asset: tuple[str, str]
     ]
     for each in drills:
         facts.add_drill(each)
+    telling = [each for each in results if each.ok and each.bytes >= drill.SMALLEST]
+    if telling:
+        facts.put(RATE, at, bytes=sum(each.bytes for each in telling), seconds=sum(each.seconds for each in telling))
     work.result = {"drills": [each.model_dump(mode="json") for each in drills]}
     work.summary = "; ".join(f"{each.asset_kind} {each.asset}: {each.detail or 'restored'}" for each in drills)
     failed = [each for each in drills if not each.ok]
@@ -100,8 +104,16 @@ def run_drills(house: House, work: Run, context: Context, asset: tuple[str, str]
         raise VerificationFailed(f"a drill failed: {text}. Live data were not touched")
 
 
+def drilled_bytes_per_s(house: House) -> float | None:
+    """As the newest drill has measured it. None before the first, and where it cannot be read: it is an estimate's."""
+    try:
+        rate = house.facts().get(RATE)
+    except DestinationFailed:
+        return None
+    return rate.document["bytes"] / rate.document["seconds"] if rate and rate.document["seconds"] else None
+
+
 def doctor(house: House, journal: Journal) -> list[finding.Finding]:
     """What a night and a restore depend on: the host, the sources' servers, the vault."""
-    sheet = house.facts().get(catalog_build.SHEET)
-    confirmed_at = None if sheet is None else sheet.at
+    confirmed_at = recovery_sheet.confirmed_at(house.settings, house.facts())
     return doctors.doctor(house.settings, clock=house.clock, journal=journal, sheet_confirmed_at=confirmed_at)

@@ -67,7 +67,7 @@ def init(
     The recovery sheet is what a restore begins with when this machine is gone: print it, keep it elsewhere, then type
     its code back, as the proof that it can be read. Until that is done the portal and the doctor say so.
     """
-    from backup import setup
+    from backup import recovery_sheet, setup
 
     with reported():
         made = setup.prepare(
@@ -75,7 +75,7 @@ def init(
         )
         for line in made.done:
             typer.echo(line)
-        text = setup.recovery_sheet(made.settings)
+        text = recovery_sheet.text(made.settings)
         if sheet is not None:
             setup.write_sheet(sheet, text)
             typer.echo(f"wrote the recovery sheet to {sheet}: print it, then remove the file")

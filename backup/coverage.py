@@ -19,7 +19,7 @@ from backup.sources import mariadb
 from backup.sources.build import build
 from backup.sources.maildir import addresses
 from backup.sources.secrets import SecretSet
-from backup.state import AssetKind, PointState
+from backup.state import AssetKind, PointState, readable
 
 Covered = Literal["yes", "excluded", "missing", "same-device"]
 
@@ -82,7 +82,7 @@ def _judge(
     known: _Known, settings: BackupSettings, newest: PointState | None, device: Callable[[Path], int]
 ) -> Coverage:
     def said(covered: Covered, reason: str = "") -> Coverage:
-        return Coverage(known.kind, known.name, covered, known.source, reason)
+        return Coverage(known.kind, readable(known.name), covered, known.source, readable(reason))
 
     for excluded in settings.coverage.exclude:
         if (excluded.kind, excluded.name) == (known.kind, known.name):

@@ -2,13 +2,15 @@
 
 One writer at a time by SQLite's own lock; several runs may be at work (a sync of 30 hours and tonight's point). A lost
 file costs the history and the meters, no point: everything that a restore needs stands in the trees, the repository and
-the vault.
+the vault. So a damaged file is moved aside and a new one begun: no night is lost for its history.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +20,16 @@ from typing import Any
 
 from backup import catalog
 from backup.catalog import iso
+from backup.exit_codes import DestinationFailed
+from kit.clock import now_utc
 
 WAIT_S = 60.0
 KEPT_ROWS = 2000  # of runs and drills
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+OF_THE_DISK = (
+    *(*DAMAGED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN),
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, verb TEXT NOT NULL, by TEXT NOT NULL, started_at TEXT NOT NULL,
@@ -58,19 +67,70 @@ class Thing:
 
 
 class Facts:
+    """
+    every method raises DestinationFailed when the file cannot be read or written
+    moved_to             where a damaged file now lies in whose place a new one was made; None: it was whole
+    """
+
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.moved_to: Path | None = None
+        try:
+            self._make()
+        except DestinationFailed as error:
+            if not _is_damage(error):
+                raise
+            self._begin_anew()
+
+    def _make(self) -> None:
         with self._connect() as connection:
             connection.executescript(SCHEMA)
+            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                damage = sqlite3.DatabaseError("its pages do not fit together")
+                damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise damage
+
+    def _begin_anew(self) -> None:
+        """Under a lock on the directory, and after one more look: another run may have begun anew meanwhile."""
+        try:
+            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX)
+                try:
+                    self._make()
+                except DestinationFailed as error:
+                    if not _is_damage(error):
+                        raise
+                    self.moved_to = self._move_aside()
+                    self._make()
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise DestinationFailed(
+                f"{self._path} is damaged, and cannot be moved aside: {error.strerror}. Move it away by hand: it holds"
+                " the history of runs and drills, and no point"
+            ) from error
+
+    def _move_aside(self) -> Path:
+        aside = self._path.with_name(f"facts.damaged-{now_utc():%Y%m%dT%H%M%S.%fZ}")
+        journal = self._path.with_name(f"{self._path.name}-journal")  # else SQLite would play it into the new file
+        with contextlib.suppress(FileNotFoundError):
+            journal.rename(f"{aside}-journal")
+        self._path.rename(aside)
+        return aside
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=WAIT_S)
         try:
-            with connection:  # commits, or rolls back
-                yield connection
-        finally:
-            connection.close()
+            with contextlib.closing(sqlite3.connect(self._path, timeout=WAIT_S)) as connection, connection:
+                yield connection  # then it commits, or rolls back
+        except sqlite3.DatabaseError as error:
+            if _primary(error) not in OF_THE_DISK:
+                raise
+            raise DestinationFailed(
+                f"{self._path}: SQLite says: {error}. Points that are there were not touched; free the disk or put it"
+                " right, then run again"
+            ) from error
 
     # -- runs
 
@@ -87,8 +147,18 @@ class Facts:
                 (iso(at), exit_code, meaning, summary, run),
             )
             connection.execute(
-                "DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started_at DESC LIMIT ?)", (KEPT_ROWS,)
+                # the newest of each verb stays: what is rare is not to look as if it had never been done
+                "DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started_at DESC LIMIT ?) AND EXISTS"
+                " (SELECT 1 FROM runs AS later WHERE later.verb = runs.verb AND later.started_at > runs.started_at)",
+                (KEPT_ROWS,),
             )
+
+    def last_started(self, verb: str, *, without: int) -> datetime | None:
+        """When the newest run of a verb began, of those that did not end with one exit code."""
+        query = "SELECT max(started_at) FROM runs WHERE verb = ? AND exit_code IS NOT ?"
+        with self._connect() as connection:
+            (found,) = connection.execute(query, (verb, without)).fetchone()
+        return _time(found)
 
     def runs(self, limit: int = catalog.RUNS_SHOWN) -> list[catalog.Run]:
         """Newest first."""
@@ -168,6 +238,14 @@ class Facts:
         with self._connect() as connection:
             row = connection.execute("SELECT at, document FROM things WHERE name = ?", (name,)).fetchone()
         return None if row is None else Thing(datetime.fromisoformat(row[0]).astimezone(UTC), json.loads(row[1]))
+
+
+def _primary(error: BaseException | None) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest is detail
+
+
+def _is_damage(error: DestinationFailed) -> bool:
+    return _primary(error.__cause__) in DAMAGED
 
 
 def _time(text: str | None) -> datetime | None:

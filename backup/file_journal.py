@@ -29,6 +29,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from backup.catalog import iso
 from backup.journal import Journal
+from backup.state import readable
 from kit.clock import Clock
 from kit.terminal import visible
 
@@ -97,10 +98,10 @@ class FileJournal:
         self._write("progress", done=done, total=total, unit=unit, rate=rate, eta_s=eta_s)
 
     def note(self, text: str) -> None:
-        self._write("note", text=text)
+        self._write("note", text=readable(text))
 
     def warn(self, text: str) -> None:
-        self._write("warning", text=text)
+        self._write("warning", text=readable(text))
 
     def result(self, result: dict[str, Any]) -> None:
         self._write("result", result=result)

@@ -77,7 +77,7 @@ class House:
             raise WrongUsage("the settings name no source: there is nothing to keep")
         if scope == "all":
             return every
-        names = _source_names(scope)
+        names = _source_names(scope) | _site_of(scope, self.settings)
         found = [source for source in every if source.name in names or source.name.partition(":")[0] in names]
         if not found:
             raise WrongUsage(
@@ -127,6 +127,13 @@ class House:
         except Exception:  # damaged: whoever restores it will say so
             return None
         return next((each.folders for each in state.assets if (each.kind, each.name) == (kind, name)), [])
+
+
+def _site_of(scope: str, settings: BackupSettings) -> frozenset[str]:
+    """A site's database is its site's: no other source dumps it."""
+    return frozenset(
+        f"site:{site.name}" for site in settings.sources.site if scope == f"database:{site.server}/{site.database}"
+    )
 
 
 def _source_names(scope: str) -> frozenset[str]:

@@ -86,6 +86,8 @@ def plan(house: House, asked: Asked, journal: Journal) -> Plan:
 def make(house: House, asked: Asked, point: PointId, work: Run) -> None:
     facts = house.facts()
     with house.hold(POINTS, str(point), work.journal):
+        if house.layout.point(point).exists():  # made anew: the repository has only the old one, whenever we are killed
+            facts.set_point(str(point), snapshot="")
         outcome = take(house, asked, point, work)
         state = outcome.state
         work.result = {
@@ -106,14 +108,26 @@ def make(house: House, asked: Asked, point: PointId, work: Run) -> None:
                 )
             )
         else:  # the tree is another one, whatever was known of one that had its name
-            facts.set_point(str(point), damage="", verified_at=None, snapshot="")
+            facts.set_point(
+                str(point), damage="", verified_at=None, snapshot="", vault_sealed_at=None, protected_until=None
+            )
+            if asked.scope != "all" and asked.scope not in {f"{each.kind}:{each.name}" for each in state.assets}:
+                work.failed(SourceFailed(f"{point} was made, but {asked.scope} is not in it: there is no such thing"))
         keep(house, point if outcome.is_sealed and state.verified else None, facts, work.journal)
 
 
-def take(house: House, asked: Asked, point: PointId, work: Run, *, compares: bool = True) -> snapshot.Outcome:
+def take(
+    house: House,
+    asked: Asked,
+    point: PointId,
+    work: Run,
+    *,
+    sources: Sequence[Source] | None = None,
+    compares: bool = True,
+) -> snapshot.Outcome:
     """Preflight and snapshot (`compares` is its). The caller holds the points lock."""
     house.layout.require()
-    sources = house.sources(asked.scope)
+    sources = sources if sources is not None else house.sources(asked.scope)
     work.journal.step("preflight", point=str(point))
     real_copy = _is_real_copy(house, asked, point)
     previous = catalog_build.newest_whole(house.layout)
@@ -219,8 +233,12 @@ def safety_copy(house: House, journal: Journal, kind: str, name: str) -> PointId
     scope = "all" if kind == "everything" else f"{kind}:{name}"
     asked = Asked(PointKind.MANUAL, scope, label=f"before-restore-{slug(scope)}"[:63].rstrip("-."))
     point = name_of(house, asked, now_utc(house.clock))
+    sources = [source for source in house.sources(scope) if not _is_gone(source)]
+    if not sources:
+        journal.note("there is nothing to copy before the restore: what it replaces is gone")
+        return None
     with house.hold(POINTS, str(point), journal):
-        outcome = take(house, asked, point, Run("", journal), compares=False)
+        outcome = take(house, asked, point, Run("", journal), sources=sources, compares=False)
         if outcome.is_sealed and outcome.state.verified:
             return point
         failed = [each for each in outcome.state.sources if not each.ok]
@@ -230,3 +248,8 @@ def safety_copy(house: House, journal: Journal, kind: str, name: str) -> PointId
             return None
     reasons = "; ".join(f"{each.source}: {each.error}" for each in failed)
     raise SourceFailed(f"the safety copy before the restore failed: {reasons}. Nothing was restored")
+
+
+def _is_gone(source: Source) -> bool:
+    """Of what lies on a disk: none of it is there any more, as on a new machine."""
+    return bool(source.paths) and not any(path.exists() for path in source.paths)

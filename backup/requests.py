@@ -31,7 +31,8 @@ MAX_BYTES = 16 * 1024
 AT_ONCE = 100  # looked at per pass: a flood is worked off in the order of its names
 
 Unit = Literal["run", "restore"]
-ACTS: dict[Unit, tuple[str, ...]] = {"run": ("run", "verify", "drill"), "restore": ("preview", "restore")}
+# What comes from the vault needs the restorer's keys, which only the unit `restore` has.
+ACTS: dict[Unit, tuple[str, ...]] = {"run": ("run", "verify", "drill"), "restore": ("preview", "restore", "vaultdrill")}
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-([a-z]+)-[0-9a-f]{8}")
 _ASSET = re.compile(r"(database|mailbox|site|files|zone):[^\x00-\x1f\x7f]{1,300}")
 
@@ -68,11 +69,18 @@ class Verify(_Request):
 
 
 class Drill(_Request):
-    """Without an asset: whatever is due."""
+    """From the local disk. Without an asset: whatever is due."""
 
     act: Literal["drill"]
     asset: Asset | None
-    origin: Literal["local", "vault"]
+    origin: Literal["local"]
+
+
+class VaultDrill(_Request):
+    """The same from the vault."""
+
+    act: Literal["vaultdrill"]
+    asset: Asset | None
 
 
 class _Restore(_Request):
@@ -95,7 +103,7 @@ class Restore(_Restore):
     confirm: str | None
 
 
-Request = Run | Verify | Drill | Preview | Restore
+Request = Run | Verify | Drill | VaultDrill | Preview | Restore
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="act")])
 
 
@@ -107,6 +115,11 @@ class Refused:
     act: str
     reason: str
     code: ExitCode
+
+
+def refusal(act: str) -> ExitCode:
+    """With which a request of an act is refused."""
+    return ExitCode.RESTORE_REFUSED if act in ("preview", "restore") else ExitCode.USAGE
 
 
 class NotOne(Exception):
@@ -156,14 +169,15 @@ class Inbox:
                     raise NotOne(f"its name says {act}, its content {request.act}")
                 yield request
             except NotOne as error:
-                code = ExitCode.RESTORE_REFUSED if act in ACTS["restore"] else ExitCode.USAGE
-                yield Refused(run, act, str(error), code)
+                yield Refused(run, act, str(error), refusal(act))
 
     def done(self, run: str) -> None:
         self._remove(f"{run}.json", self._taken)
 
     def sweep(self) -> list[str]:
-        """Remove what has no name of a request and is not being written; return the names. For the unit `run`."""
+        """Remove what has no name of a request and is not being written; return the names. Each unit does it: a name
+        that only resembles a request of its own would start it again and again.
+        """
         swept = []
         for name in list(_names(self._requests)):
             if name == "taken" or name.startswith(".") or _act(name) in {*ACTS["run"], *ACTS["restore"]}:
@@ -258,7 +272,7 @@ def check(request: Request, known: catalog.Catalog, folders: Callable[[PointId, 
                 _known_asset(request.scope, known)
         case Verify():
             _known_point(request.point, known)
-        case Drill():
+        case Drill() | VaultDrill():
             if request.asset is not None:
                 _known_asset(str(request.asset), known)
         case Preview() | Restore():
@@ -298,4 +312,6 @@ def _known_asset(text: str, known: catalog.Catalog) -> None:
 
 
 def _is_folder(name: str) -> bool:
-    return "/" not in name and name not in (".", "..") and len(name) <= 255 and name.isprintable()
+    """Such as `.Sent`, or `Work/2024` where folders are directories; "" is the inbox."""
+    parts = name.split("/") if name else []
+    return all(part not in ("", ".", "..") for part in parts) and len(name) <= 1024 and name.isprintable()

@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +24,13 @@ from types import FrameType
 from typing import Any
 
 from backup import monitor
-from backup.exit_codes import BackupError, ExitCode
+from backup.exit_codes import BackupError, DestinationFailed, ExitCode, WrongUsage
 from backup.facts import Facts
 from backup.file_journal import INTERRUPTED, INTERRUPTED_MEANING, FileJournal, RunJournal, Several
 from backup.journal import Journal
 from backup.layout import Layout
 from backup.settings import BackupSettings
+from backup.state import readable
 from kit.clock import Clock, now_utc
 
 BY_TIMER, BY_HOST = "timer", "host"
@@ -54,7 +56,7 @@ class Run:
 
     def failed(self, error: BackupError) -> None:
         self.failures.append(error)
-        self.journal.warn(str(error))
+        self.journal.warn(readable(str(error)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,16 @@ class Conductor:
         run = run or new_id(verb, started_at)
         person = self.journal()
         recorder = _Recorder(self, run, verb, by, started_at)
-        journals = [each for each in (recorder.open(), person) if each is not None]
+        journals = [] if person is None else [person]
         journal = Several(journals)
         present = Run(run, journal)
         code, meaning, error = int(ExitCode.BUG), ExitCode.BUG.meaning, ""
         try:
+            file, trouble = recorder.open()
+            if file is not None:
+                journals.insert(0, file)
             journal.started(verb, by)
+            _warn_all(journal, trouble)
             self._guarded(
                 journal, "the monitor", lambda: _warn_all(journal, monitor.started(self.settings.monitor, verb))
             )
@@ -108,11 +114,11 @@ class Conductor:
         except (Interrupted, KeyboardInterrupt):
             code, meaning, error = INTERRUPTED, INTERRUPTED_MEANING, "the run was ended before it was done"
         except BaseException as bug:
-            error = f"{type(bug).__name__}: {bug}"
+            error = readable(f"{type(bug).__name__}: {bug}")
             raise
         finally:
             with _deaf():
-                summary = present.summary if code == 0 and present.summary else error or meaning
+                summary = readable(present.summary) if code == 0 and present.summary else error or meaning
                 ended_at = now_utc(self.clock)
                 end = monitor.Ended(self.settings.host, run, verb, started_at, ended_at, code, meaning, summary)
                 self._guarded(journal, "the result", lambda: journal.result(present.result) if present.result else None)
@@ -143,19 +149,30 @@ class _Recorder:
         self._facts: Facts | None = None
         self._file: FileJournal | None = None
 
-    def open(self) -> FileJournal | None:
+    def open(self) -> tuple[FileJournal | None, list[str]]:
+        """Return the journal, and what is wrong with journal and record. Neither keeps the run from its work, which
+        meets a full or read-only disk too. Raise WrongUsage for an id that was used before.
+        """
         layout = self._conductor.layout
         if not layout.marker.is_file():
-            return None
+            return None, []
+        trouble = []
         try:
             self._file = FileJournal(layout.runs / f"{self._run}.jsonl", self._conductor.clock)
-            self._facts = Facts(layout.state / "facts.sqlite3")
-            end_dead_runs(layout, self._facts, self._conductor.clock)
-            self._facts.run_started(self._run, self._verb, self._by, self._at)
-        except (OSError, ValueError) as error:  # a full or read-only disk: the work meets it too, and has the words
-            if isinstance(error, FileExistsError):
-                raise
-        return self._file
+        except FileExistsError as error:
+            raise WrongUsage(f"there was a run {self._run} already. Nothing was done") from error
+        except OSError as error:
+            trouble.append(f"this run has no journal: {error}")
+        try:
+            self._facts = facts = Facts(layout.state / "facts.sqlite3")
+            if facts.moved_to is not None:
+                moved = f"it lies at {facts.moved_to}, a new one was begun"
+                trouble.append(f"the history of runs and drills was damaged; {moved}")
+            end_dead_runs(layout, facts, self._conductor.clock)
+            facts.run_started(self._run, self._verb, self._by, self._at)
+        except (OSError, ValueError, sqlite3.Error, DestinationFailed) as error:
+            trouble.append(f"this run is not in the list of runs: {error}")
+        return self._file, trouble
 
     def ended(self, end: monitor.Ended) -> None:
         if self._facts is not None:
@@ -239,7 +256,7 @@ def _deaf() -> Iterator[None]:
 def _outcome(failures: list[BackupError]) -> tuple[int, str, str]:
     if not failures:
         return int(ExitCode.DONE), ExitCode.DONE.meaning, ""
-    return int(failures[0].code), failures[0].code.meaning, "\n".join(str(each) for each in failures)
+    return int(failures[0].code), failures[0].code.meaning, readable("\n".join(map(str, failures)))
 
 
 def _warn_all(journal: Journal, sentences: list[str]) -> None:

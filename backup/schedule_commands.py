@@ -9,6 +9,7 @@ import typer
 
 from backup.command_line import DEFAULT_CONFIG, AsJson, Config, house, reported
 from backup.exit_codes import WrongUsage
+from kit.atomic import write_durably
 from kit.terminal import local_time, print_json, print_table
 
 
@@ -27,7 +28,7 @@ def schedule(
     program: Annotated[
         str, typer.Option(help="Without Docker: the absolute path of homeport.")
     ] = "/usr/local/bin/homeport",
-    into: Annotated[Path | None, typer.Option(help="Write the files into this existing directory.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Write the files into this directory, which must exist.")] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -75,5 +76,11 @@ def schedule(
             )
         else:
             for name, text in files.items():
-                (into / name).write_text(text, "utf-8")
+                try:
+                    write_durably(into / name, text.encode(), mode=0o644)
+                except OSError as error:
+                    raise WrongUsage(
+                        f"{into / name} was not written: {error.strerror}. In a container, mount the host's directory"
+                        " and name where: docs/runbooks/backup.md, step 5"
+                    ) from error
                 typer.echo(f"wrote {into / name}")

@@ -6,9 +6,7 @@ back proves that this very sheet was printed, and a new password or key asks for
 
 from __future__ import annotations
 
-import base64
 import grp
-import hashlib
 import os
 import secrets
 import string
@@ -16,17 +14,15 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from backup import catalog_build
+from backup import recovery_sheet
 from backup.exit_codes import WrongUsage
-from backup.facts import Facts
 from backup.house import House
-from backup.settings import BackupSettings, load, read_secret
-from backup.signing import Verifier, generate
+from backup.settings import BackupSettings, load
+from backup.signing import generate
 from kit.atomic import write_durably
 from kit.clock import now_utc
 
 PASSWORD_BYTES = 32
-CODE_LETTERS = 8  # 40 bits: nobody guesses it, and it is no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,56 +88,16 @@ def _write_config(config: Path, *, root: Path, zone: str, host: str) -> None:
 # -- the recovery sheet
 
 
-def recovery_sheet(settings: BackupSettings) -> str:
-    """What to print: it holds the repository's password, so it is as good as the backup itself."""
-    lines = [
-        "HOMEPORT BACKUP: RECOVERY SHEET",
-        "Print this, keep it where this machine is not. Whoever has it can read",
-    ]
-    lines += ["every backup. docs/runbooks/restore-without-homeport.md says how to restore with it alone.", ""]
-    pairs = [("host", settings.host), ("backup root", str(settings.root))]
-    pairs += [("public key", Verifier.read(settings.public_key_file).text)]
-    pairs += [("key id", Verifier.read(settings.public_key_file).key_id)]
-    if settings.repository is not None:
-        pairs += [("repository", str(settings.layout.repository))]
-        pairs += [("its password", read_secret(settings.repository.password_file))]
-    if settings.vault is not None:
-        vault = settings.vault
-        place = str(vault.endpoint) if vault.endpoint is not None else "AWS"
-        pairs += [("vault", f"{vault.bucket}/{vault.prefix} in {vault.region}, {place}")]
-        pairs += [("its credentials", "not here: make restorer credentials in the AWS console, or by backup/terraform")]
-    lines += [f"{name:<16}{value}" for name, value in pairs]
-    return "\n".join([*lines, "", f"{'code':<16}{sheet_code(settings)}", ""])
-
-
-def sheet_code(settings: BackupSettings) -> str:
-    """Two groups of four, such as `K3QZ-7MPA`."""
-    digest = hashlib.sha256(b"homeport recovery sheet v1\n")
-    digest.update(Verifier.read(settings.public_key_file).text.encode())
-    if settings.repository is not None:
-        digest.update(read_secret(settings.repository.password_file).encode())
-    if settings.vault is not None:
-        digest.update(f"{settings.vault.bucket}/{settings.vault.prefix}".encode())
-    letters = base64.b32encode(digest.digest()).decode()[:CODE_LETTERS]
-    return f"{letters[:4]}-{letters[4:]}"
-
-
 def confirm_sheet(settings: BackupSettings, code: str) -> None:
     """Remember that the sheet is printed. Raise WrongUsage for another code."""
-    if "".join(filter(str.isalnum, code.upper())) != sheet_code(settings).replace("-", ""):
+    if "".join(filter(str.isalnum, code.upper())) != recovery_sheet.code(settings).replace("-", ""):
         raise WrongUsage(
             "this is not the code of the present sheet: it changes with password, key and vault. Print it anew"
         )
     house = House(settings)
     facts = house.facts()
-    facts.put(catalog_build.SHEET, now_utc(house.clock), code=sheet_code(settings))
+    facts.put(recovery_sheet.FACT, now_utc(house.clock), code=recovery_sheet.code(settings))
     house.write_catalog(facts)
-
-
-def sheet_confirmed(settings: BackupSettings, facts: Facts) -> bool:
-    """Whether the sheet that was confirmed is the present one."""
-    thing = facts.get(catalog_build.SHEET)
-    return thing is not None and thing.document.get("code") == sheet_code(settings)
 
 
 def write_sheet(path: Path, text: str) -> None:

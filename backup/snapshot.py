@@ -174,7 +174,7 @@ class _Run:
                 found = source.stage(stage, before, self.journal)
             except DestinationFailed:
                 raise
-            except (BackupError, OSError) as error:  # also a site's lock, a missing password, what a disk says
+            except (BackupError, OSError, ValueError) as error:  # a site's lock, a disk's words, a name that is no text
                 self.journal.warn(f"{source.name}: {error}")
                 seconds = self.clock.monotonic() - begun
                 states.append(SourceState(source=source.name, ok=False, error=str(error), seconds=seconds))
@@ -197,7 +197,10 @@ class _Run:
             return []
         self.journal.step("scan")
         begun = self.clock.monotonic()
-        secrets = sorted({secret for secret in known_secrets() if secret})
+        try:
+            secrets = sorted({secret for secret in known_secrets() if secret})
+        except (BackupError, OSError, ValueError) as failure:
+            return [self._unscanned(f"{SCANNED}/ was not searched for secrets: {failure}", begun)]
         found = []
         with self._on_disk():
             for path in _files(os.fsencode(self.directory), SCANNED.encode()) if secrets else ():
@@ -210,8 +213,11 @@ class _Run:
             f"the value of a known secret stands in {', '.join(found)}: left out. Name such a file in sources.secrets,"
             " which goes into the encrypted repository only, and in leave_out"
         )
+        return [self._unscanned(error, begun)]
+
+    def _unscanned(self, error: str, begun: float) -> SourceState:
         self.journal.warn(error)
-        return [SourceState(source="secrets:scan", ok=False, error=error, seconds=self.clock.monotonic() - begun)]
+        return SourceState(source="secrets:scan", ok=False, error=error, seconds=self.clock.monotonic() - begun)
 
     # -- between manifest and seal ------------------------------------------------------------------------------------
 

@@ -6,11 +6,22 @@ Later facts (a verification, a drill, an upload) stand in the catalog.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 AssetKind = Literal["database", "mailbox", "site", "files", "secret", "zone", "volume"]
+
+
+def readable(text: str) -> str:
+    r"""Given text that may name a path as Python has it, return what UTF-8 can hold: other bytes become \xff."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that came another way
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+Readable = Annotated[str, AfterValidator(readable)]
 
 
 class Record(BaseModel):
@@ -49,9 +60,9 @@ class SourceState(Record):
 
     source: str
     ok: bool
-    error: str = ""
+    error: Readable = ""
     seconds: float
-    warnings: list[str] = []
+    warnings: list[Readable] = []
     versions: dict[str, str] = {}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from backup import catalog_build
-from backup.exit_codes import LockBusy, RepositoryFailed
-from backup.facts import Facts
+from backup import catalog_build, retention
+from backup.exit_codes import BackupError, LockBusy, RepositoryFailed
+from backup.facts import Facts, PointFacts
 from backup.house import REPOSITORY, House
 from backup.points import PointId
 from backup.repository import Repository
@@ -41,23 +42,30 @@ def store(house: House, point: PointId, work: Run, *, is_weekly: bool) -> None:
 
 
 def _store(house: House, point: PointId, facts: Facts, work: Run, *, is_weekly: bool) -> None:
-    journal = work.journal
+    journal, detail = work.journal, ""
     repository = house.repository(journal)
     _unlock(house, repository, work)
     with house.hold(REPOSITORY, str(point), journal, shared=True):
         stored = {each.point for each in repository.snapshots() if each.point is not None and not each.is_secrets}
-        for missing in _missing(house, stored, point):
+        for missing in _missing(house, stored, point, facts):
             facts.set_point(str(missing), snapshot=_back_up(house, repository, missing, facts))
         if work.result.get("verified"):
-            _back_up_secrets(house, repository, point)
+            try:
+                _back_up_secrets(house, repository, point)
+            except BackupError as error:  # the points are stored, and what is due is forgotten and checked
+                work.failed(error)
+                detail = f"the secrets were not stored: {error}"
     kept = forget(house, repository, work)
     if is_weekly:
-        with house.hold(REPOSITORY, f"prune after {point}", journal):
-            repository.prune()
+        try:
+            with house.hold(REPOSITORY, f"prune after {point}", journal, wait_s=min(BRIEFLY_S, house.wait_s)):
+                repository.prune()
+        except LockBusy as error:  # a first sync may take a day, and no point waits for it
+            journal.note(f"{error}. It is pruned by a later weekly run")
     with house.hold(REPOSITORY, f"check after {point}", journal, shared=True):
         week = now_utc(house.clock).isocalendar().week
         repository.check((week % CHECK_PARTS + 1, CHECK_PARTS) if is_weekly else None)
-    document = {"ok": True, "detail": "", "snapshots": kept, "bytes": repository.size_bytes()}
+    document = {"ok": not detail, "detail": detail, "snapshots": kept, "bytes": repository.size_bytes()}
     facts.put(catalog_build.REPOSITORY, now_utc(house.clock), **document)
 
 
@@ -72,11 +80,12 @@ def _unlock(house: House, repository: Repository, work: Run) -> None:
         work.journal.note(f"{error}. The locks in the repository stay: one of them may be alive")
 
 
-def _missing(house: House, stored: set[PointId], point: PointId) -> list[PointId]:
+def _missing(house: House, stored: set[PointId], point: PointId, facts: Facts) -> list[PointId]:
     """Verified points that the repository does not hold, oldest first. A second run of one date counts anew."""
     verified = [tree for tree in catalog_build.trees(house.layout) if tree.state is not None and tree.state.verified]
     wanted = [tree.point for tree in reversed(verified) if not tree.is_incomplete]
-    return [each for each in wanted if each not in stored or each == point]
+    recorded = {name for name, known in facts.points().items() if known.snapshot}
+    return [each for each in wanted if each not in stored or each == point or str(each) not in recorded]
 
 
 def _back_up(house: House, repository: Repository, point: PointId, facts: Facts) -> str:
@@ -104,19 +113,20 @@ def _back_up_secrets(house: House, repository: Repository, point: PointId) -> No
 
 
 def forget(house: House, repository: Repository, work: Run) -> int:
-    """Forget each snapshot whose point is gone from the local tree; return how many snapshots stay.
+    """Forget each snapshot whose point retention lets go; return how many snapshots stay.
 
-    Of a point that was made twice the older snapshot goes too. Nothing goes in a run without a verified point.
+    A point that lies only in the repository, as all but the newest do after a bootstrap, counts like a local one. Of a
+    point that was made twice the older snapshot goes too. Nothing goes in a run without a verified point.
     """
     snapshots = sorted(repository.snapshots(), key=lambda each: each.time)
-    kept = set(house.layout.sealed())
+    kept = _kept(house, {each.point for each in snapshots if each.point is not None and not each.is_secrets})
     newest = {(each.point, each.is_secrets): each.id for each in snapshots}
     superfluous = [
         each.id
         for each in snapshots
         if each.point is not None and (each.point not in kept or newest[each.point, each.is_secrets] != each.id)
     ]
-    if not superfluous or not kept or not work.result.get("verified"):
+    if not (superfluous or repository.incomplete()) or not kept or not work.result.get("verified"):
         return len(snapshots)
     try:
         with house.hold(REPOSITORY, "forget", work.journal, wait_s=min(BRIEFLY_S, house.wait_s)):
@@ -125,6 +135,25 @@ def forget(house: House, repository: Repository, work: Run) -> int:
         work.journal.note(f"{error}. {len(superfluous)} snapshots are forgotten by a later run")
         return len(snapshots)
     return len(snapshots) - len(superfluous)
+
+
+def _kept(house: House, stored: set[PointId]) -> set[PointId]:
+    """The local points, and of those that only the repository has the ones that the rules would keep beside them."""
+    known = house.facts().points()
+    local = {
+        tree.point: tree.state is not None and tree.state.verified and not _damage(known, tree.point)
+        for tree in catalog_build.trees(house.layout)
+        if not tree.is_incomplete
+    }
+    held = [retention.Held(point, is_verified=local.get(point, True)) for point in local.keys() | stored]
+    today = now_utc(house.clock).astimezone(house.settings.time_zone).date()
+    made = next((each.point for each in held if each.is_verified), None)
+    decisions = retention.decide(held, house.settings.retention, today=today, made=made)
+    return local.keys() | {each.point for each in decisions if each.keep}
+
+
+def _damage(known: Mapping[str, PointFacts], point: PointId) -> str:
+    return known[str(point)].damage if str(point) in known else ""
 
 
 def _document(facts: Facts) -> dict[str, object]:

@@ -38,7 +38,7 @@ def serve(
                 ends: list[End] = []
                 _end_left_over(house, inbox)
                 while True:
-                    ends += _one_pass(house, unit, inbox)
+                    ends += _one_pass(house, inbox)
                     if _is_told_to_end(ends) or house.clock.monotonic() + POLL_S > give_up:
                         return ends
                     sleep(POLL_S)
@@ -48,10 +48,9 @@ def serve(
         return []  # another is at it, and sees what comes
 
 
-def _one_pass(house: House, unit: Unit, inbox: requests.Inbox) -> list[End]:
+def _one_pass(house: House, inbox: requests.Inbox) -> list[End]:
     ends = []
-    if unit == "run":
-        inbox.sweep()
+    inbox.sweep()
     for taken in inbox.take():
         ends.append(_refuse(house, taken) if isinstance(taken, Refused) else _do(house, taken))
         inbox.done(taken.id)
@@ -73,8 +72,7 @@ def _do(house: House, request: Request) -> End:
             house, Refused(request.id, request.act, f"there is no catalog to hold it against: {error}", ExitCode.USAGE)
         )
     except requests.NotOne as error:
-        code = ExitCode.RESTORE_REFUSED if request.act in requests.ACTS["restore"] else ExitCode.USAGE
-        return _refuse(house, Refused(request.id, request.act, str(error), code))
+        return _refuse(house, Refused(request.id, request.act, str(error), requests.refusal(request.act)))
     if (house.layout.runs / f"{request.id}.jsonl").exists():
         return End(request.id, int(ExitCode.USAGE), ExitCode.USAGE.meaning, "this id was used before", {})
     try:
@@ -92,14 +90,19 @@ def perform(house: House, request: Request, work: Run) -> None:
         case requests.Verify():
             checks.verify_points(house, work, [PointId.parse(request.point)])
         case requests.Drill():
-            asset = None if request.asset is None else (request.asset.kind, request.asset.name)
-            checks.run_drills(house, work, context(house, work), asset, request.origin)
+            checks.run_drills(house, work, context(house, work), _drilled(request.asset), "local")
+        case requests.VaultDrill():
+            checks.run_drills(house, work, context(house, work), _drilled(request.asset), "vault")
         case requests.Preview():
             preview(house, asked_of(request), work)
         case requests.Restore():
             if request.where == "in-place" and request.confirm != request.point:
                 raise RestoreRefused("a restore in place needs the point's id, typed again. Nothing was changed")
             apply(house, asked_of(request), work, plan_sha256=request.plan)
+
+
+def _drilled(asset: requests.Asset | None) -> tuple[str, str] | None:
+    return None if asset is None else (asset.kind, asset.name)
 
 
 def preview(house: House, asked: RestoreRequest, work: Run) -> None:
@@ -132,6 +135,7 @@ def context(house: House, work: Run) -> Context:
         safety_copy=lambda kind, name: make_point.safety_copy(house, work.journal, kind, name),
         store=lambda: house.store("restorer"),
         lock_wait_s=house.wait_s,
+        bytes_per_s=checks.drilled_bytes_per_s(house),
     )
 
 

@@ -20,7 +20,7 @@ from backup.journal import Journal
 from backup.points import PointId
 from backup.settings import BackupSettings
 from backup.signing import Verifier
-from backup.state import AssetKind, AssetState, PointState
+from backup.state import AssetKind, AssetState, PointState, readable
 from backup.vault.vault import VaultStore
 from kit.clock import Clock
 
@@ -140,7 +140,7 @@ class RestorePlan:
             "folder": request.folder,
             "origin": request.origin,
             "where": request.where,
-            "target": self.target,
+            "target": readable(self.target),
             "adds": self.adds,
             "overwrites": self.overwrites,
             "deletes": self.deletes,
@@ -149,7 +149,7 @@ class RestorePlan:
             "services": list(self.services),
             "verified": self.verified,
             "egress_usd": self.egress_usd,
-            "changes": [{"path": each.path, "what": each.what} for each in self.changes],
+            "changes": [{"path": readable(each.path), "what": each.what} for each in self.changes],
         }
 
 
@@ -186,14 +186,14 @@ class RestoreReport:
 
     def document(self) -> dict[str, Any]:
         return {
-            "target": self.target,
+            "target": readable(self.target),
             "files": self.files,
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "safety_copy": None if self.safety_copy is None else str(self.safety_copy),
-            "undo": self.undo,
+            "undo": None if self.undo is None else readable(self.undo),
             "not_scanned": self.not_scanned,
-            "damaged": list(self.damaged),
+            "damaged": [readable(path) for path in self.damaged],
         }
 
 

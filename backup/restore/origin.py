@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backup import lock
-from backup.exit_codes import RestoreRefused, WrongUsage
+from backup.exit_codes import RestoreRefused, VerificationFailed, WrongUsage
 from backup.layout import INCOMPLETE, MANIFEST, SIGNATURE, STATE
 from backup.points import PointId
 from backup.repository import Reader, Repository, Snapshot
@@ -49,7 +49,16 @@ def opened(request: RestoreRequest, context: Context) -> Iterator[OpenedPoint]:
     raises  RestoreRefused when there is none there; RepositoryFailed, VaultUnsafe, VaultUnreachable, LockBusy
     """
     if request.origin == "local":
-        yield _local(request, context)
+        point = _local(request, context)
+        try:
+            yield point
+        except (VerificationFailed, FileNotFoundError):
+            if point.directory.is_dir():
+                raise
+            raise RestoreRefused(
+                f"{request.point} was removed meanwhile, by retention or because it was made anew. No live data was"
+                " touched; take another point, or the repository"
+            ) from None
         return
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(scratch.held(context.settings.layout, context.run_id))

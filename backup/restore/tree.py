@@ -15,6 +15,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ Item = TypeVar("Item")
 CHUNK = 1 << 20
 OPEN_DIRECTORIES = 64
 AHEAD = 64  # files
+READER = "read-ahead"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -166,7 +168,7 @@ def read_ahead(items: Iterable[Item], entry_of: Callable[[Item], Entry], source:
     Read one after the other, small files leave the disk idle between two of them. It is a hint only: what fails here
     fails again when the file is read, and is told then.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+    pool = ThreadPoolExecutor(1, thread_name_prefix=READER)
     with Below(source) as below:
         try:
             window: deque[Item] = deque()
@@ -176,8 +178,8 @@ def read_ahead(items: Iterable[Item], entry_of: Callable[[Item], Entry], source:
                 if len(window) > AHEAD:
                     yield window.popleft()
             yield from window
-        finally:
-            pool.shutdown(cancel_futures=True)
+        finally:  # an iteration that was left half-way is ended by whichever thread collects it; none waits for itself
+            pool.shutdown(wait=not threading.current_thread().name.startswith(READER), cancel_futures=True)
 
 
 def _want(below: Below, entry: Entry) -> None:
@@ -225,7 +227,7 @@ class Copier:
             finally:
                 os.close(target)
         except OSError as error:
-            _raise_of_destination(error, self.source.path)
+            _raise_of_destination(error, f"from {self.source.path}")
             raise
         finally:
             os.close(opened)
@@ -308,13 +310,13 @@ def destination(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _raise_of_destination(error, path)
+        _raise_of_destination(error, f"into {path}")
         raise
 
 
-def _raise_of_destination(error: OSError, path: Path) -> None:
+def _raise_of_destination(error: OSError, where: str) -> None:
     if error.errno in _DESTINATION:
-        raise DestinationFailed(f"{error.strerror}, while restoring from {path}. No live data was touched") from error
+        raise DestinationFailed(f"{error.strerror}, while restoring {where}. No live data was touched") from error
 
 
 def _make_like_parent(above: int, name: bytes) -> int:

@@ -1,7 +1,8 @@
 """The timetable as systemd units or as a cron file, for the configured zone. Pure: text out, nothing installed.
 
 systemd: one service and one timer a row. `OnCalendar` carries the zone, `Persistent=true` catches up what was missed
-while the machine was off; requests are started by path units.
+while the machine was off; requests are started by path units. A service of requests that failed is started again after
+a pause, and no number of failures ends that: beyond systemd's limit its path unit would fail too, and for good.
 
 cron: Debian's cron knows no zones and catches nothing up. So it asks every half hour, and `--if-due` decides by the
 table whether the run has been made since its hour. Requests are looked for every 10 s.
@@ -18,6 +19,7 @@ from backup.schedule.timetable import HOURLY_MINUTE, TIMETABLE, Row
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HEADER = "# Written by `homeport backup schedule`; write it again after a change of backup.toml's zone."
 POLL_S = 55  # of each minute
+PAUSE_S = 30  # after a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ def systemd(place: Place) -> dict[str, str]:
             f"[Path]\n{globs}\n[Install]\nWantedBy=paths.target\n"
         )
         files[f"{name}.service"] = (
-            f"{HEADER}\n[Unit]\nDescription=Homeport backup: requests of the portal ({unit})\n{_needs(place)}\n"
-            f"[Service]\nType=oneshot\n{_environment(place)}"
+            f"{HEADER}\n[Unit]\nDescription=Homeport backup: requests of the portal ({unit})\n{_needs(place)}"
+            "StartLimitIntervalSec=0\n\n"
+            f"[Service]\nType=oneshot\nRestart=on-failure\nRestartSec={PAUSE_S}\n{_environment(place)}"
             f"ExecStart={place.command(unit, 'requests', '--unit', unit)}\n"
         )
     return files
@@ -110,7 +113,8 @@ def _service(place: Place, row: Row) -> str:
 def _before(place: Place, row: Row) -> str:
     if row.name != "audit-head":
         return ""
-    return f"ExecStartPre={audit_head(place)}\n"
+    # `-`: when the portal is down, the run still comes to see how old the head is, and the monitor hears of it.
+    return f"ExecStartPre=-{audit_head(place)}\n"
 
 
 def audit_head(place: Place) -> str:
@@ -146,7 +150,7 @@ def cron(place: Place) -> str:
     for row in rows(place):
         lines.append(f"# {row.text}: {on_calendar(row, place.zone)}")
         if row.at is None:
-            lines.append(f"{HOURLY_MINUTE} * * * * root {audit_head(place)} && {command(place, row)}")
+            lines.append(f"{HOURLY_MINUTE} * * * * root {audit_head(place)} ; {command(place, row)}")
         else:
             lines.append(f"0,30 * * * * root {command(place, row, '--if-due')}")
     lines.append("# requests of the portal, every 10 s")

@@ -3,7 +3,8 @@
     configured     sources.secrets.paths: files, or directories with all that is in them
     found          .env files in the trees of the file sets and sites, wp-config.php in the sites
     our own        the password files of the servers, the signing key, credentials of the vault, monitor addresses;
-                   not the repository's password, which would lie in the very safe that it opens
+                   not the repository's password, which would lie in the very safe that it opens, and not what only
+                   restores work with: the nightly run does not see it
     accounts       of each server, with their grants, as statements
 
 File sets and sites leave out whatever is in this set. The plain tree holds the names, in `stacks/secret-names.json`.
@@ -27,6 +28,7 @@ from backup.layout import RESTORING
 from backup.settings import BackupSettings, Server
 from backup.sources import client
 from backup.sources.client import identifier
+from backup.sources.listing import shown
 from backup.sources.source import Estimate, Staged
 from backup.state import AssetState, PointState
 
@@ -64,22 +66,17 @@ class SecretSet:
 
     def names(self) -> list[str]:
         """What the plain tree and the coverage call them."""
-        return [str(path) for path in self.paths()] + [
+        return [shown(os.fsencode(path)) for path in self.paths()] + [
             accounts_name(server) for server in self.settings.sources.mariadb
         ]
 
     def holds(self, path: Path) -> bool:
         """Whether a file or directory that an operator has named elsewhere belongs to this set instead."""
-        configured = self.settings.sources.secrets.paths
-        return is_secret_file(path) or any(path == secret or secret in path.parents for secret in configured)
+        return is_secret_file(path) or any(path == secret or secret in path.parents for secret in self._kept_out())
 
     def skip(self, top: Path, *also: Path) -> Callable[[bytes, bool], bool]:
         """What a walk below `top` leaves out (Stage.copy_tree): this set, what a restore stages there, `also`."""
-        paths = {
-            os.fsencode(path.relative_to(top))
-            for path in (*self.settings.sources.secrets.paths, *also)
-            if top in path.parents
-        }
+        paths = {os.fsencode(path.relative_to(top)) for path in (*self._kept_out(), *also) if top in path.parents}
 
         def leave_out(path: bytes, is_dir: bool) -> bool:
             if path in paths:
@@ -104,9 +101,12 @@ class SecretSet:
         A file of one line is one value. In .env and wp-config.php, and in JSON, what stands under a name such as
         *_PASSWORD, *_KEY, token; passwords within URLs. Of a PEM file its lines; of others their long words.
         """
-        repository = self.settings.repository
-        paths = [*self.paths(), *([repository.password_file] if repository else [])]
+        paths = [*self.paths(), *(path for path in _elsewhere(self.settings) if path.exists())]
         return sorted({value.encode() for path in paths for file in _files(path) for value in values(file)})
+
+    def _kept_out(self) -> list[Path]:
+        """What no file set and no site takes, wherever it lies."""
+        return [*self.settings.sources.secrets.paths, *_own(self.settings), *_elsewhere(self.settings)]
 
     def _found(self) -> Iterator[Path]:
         sources = self.settings.sources
@@ -178,7 +178,7 @@ def values(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         return
     except OSError as error:
-        raise SourceFailed(f"the secret {path} cannot be read: {error.strerror}") from error
+        raise SourceFailed(f"the secret {shown(os.fsencode(path))} cannot be read: {error.strerror}") from error
     for value in _values(path, text):
         if len(value.encode()) >= SHORTEST_BYTES:
             yield value
@@ -222,15 +222,22 @@ def _is_secret(key: str) -> bool:
 
 def _own(settings: BackupSettings) -> list[Path]:
     vault, monitor = settings.vault, settings.monitor
-    found = [settings.signing_key_file]
-    for server in settings.sources.mariadb:
-        found += [server.password_file, server.restore_password_file or server.password_file]
+    found = [settings.signing_key_file, *(server.password_file for server in settings.sources.mariadb)]
     if vault:
         found += filter(None, (vault.uploader_file, vault.verifier_file))
     found += filter(None, (monitor.webhook_url_file, monitor.webhook_secret_file, monitor.ping_url_file))
     if monitor.mail and monitor.mail.password_file:
         found.append(monitor.mail.password_file)
     return found
+
+
+def _elsewhere(settings: BackupSettings) -> list[Path]:
+    """Our own that the encrypted repository does not hold either: what opens it, and what only restores work with."""
+    repository, vault = settings.repository, settings.vault
+    found = [repository.password_file if repository else None]
+    found += [server.restore_password_file for server in settings.sources.mariadb]
+    found += [vault.restorer_file, vault.collector_file] if vault else []
+    return [path for path in found if path is not None]
 
 
 def _files(path: Path, beginnings: tuple[str, ...] = ("",)) -> Iterator[Path]:
@@ -249,7 +256,7 @@ def _files(path: Path, beginnings: tuple[str, ...] = ("",)) -> Iterator[Path]:
 
 def _unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
-        raise SourceFailed(f"{error.filename}: {error.strerror}") from error
+        raise SourceFailed(f"{shown(os.fsencode(error.filename))}: {error.strerror}") from error
 
 
 class _Private:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from backup import catalog, catalog_build
+from backup.house import House
 from backup.layout import STATE
 from backup.make_point import Asked
 from backup.pipeline import run
 from backup.points import PointKind
+from backup.settings import VaultSettings
 from kit.clock import now_utc
 from tests.backup.houses import make_house
 from tests.clock import FakeClock
@@ -86,6 +88,51 @@ def test_point_that_only_the_vault_has_stays_listed_until_its_lock_ends(tmp_path
     assert facts.points() == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "days", "counts"),
+    [
+        (PointKind.DAILY, 31, True),
+        (PointKind.DAILY, 29, False),
+        (PointKind.DAILY, -1, False),
+        (PointKind.MANUAL, 29, True),
+        (PointKind.MANUAL, -1, False),
+    ],
+)
+def test_vaults_age_counts_only_what_is_protected_as_promised(
+    tmp_path: Path, kind: PointKind, days: int, counts: bool
+) -> None:
+    house = with_vault(make_house(tmp_path, clock=FakeClock()))
+    house.conductor.conduct("run", "timer", lambda work: run(house, Asked(kind), work))
+    [point] = catalog.read(house.layout.catalog).points
+    facts, now = house.facts(), now_utc(house.clock)
+    facts.set_point(point.id, vault_sealed_at=now, protected_until=point.started_at + timedelta(days=days))
+    house.write_catalog(facts)
+    written = catalog.read(house.layout.catalog)
+    [asset] = [each for each in written.assets if each.name == "anna@home.test"]
+    assert asset.vault_at == (point.started_at if counts else None)
+    assert written.meters.vault_at == (point.started_at if counts and kind is PointKind.DAILY else None)
+    assert asset.local_at == point.started_at
+
+
+@pytest.mark.parametrize("failed", [catalog_build.VAULT_SYNC, catalog_build.VAULT_VERIFY])
+def test_neither_a_sync_nor_a_verification_hides_that_the_other_failed(tmp_path: Path, failed: str) -> None:
+    house = with_vault(make_house(tmp_path))
+    facts, now = house.facts(), now_utc(house.clock)
+
+    def shown() -> tuple[str, str]:
+        vault = catalog_build.build(house.settings, facts, [], now).vault
+        return vault.state, vault.detail
+
+    assert shown()[0] == "unknown"
+    facts.put(failed, now, ok=False, detail="over the budget")
+    for name in {catalog_build.VAULT_SYNC, catalog_build.VAULT_VERIFY} - {failed}:
+        facts.put(name, now + timedelta(hours=1), ok=True, detail="")
+    assert shown() == ("failed", "over the budget")
+    assert catalog_build.build(house.settings, facts, [], now).vault.checked_at is not None
+    facts.put(failed, now, ok=True, detail="")
+    assert shown() == ("ok", "")
+
+
 def test_point_with_a_damaged_state_is_listed_as_damaged_and_no_meter_counts_it(tmp_path: Path) -> None:
     house = make_house(tmp_path)
     house.conductor.conduct("run daily", "timer", lambda work: run(house, Asked(PointKind.DAILY), work))
@@ -126,6 +173,11 @@ def test_meters_take_the_longest_of_the_newest_good_drills(tmp_path: Path) -> No
     assert built.meters.rto_vault_s is None
     assert built.meters.drill_due_at == datetime(2026, 10, 31, 20, tzinfo=UTC)  # the 1st at 05:00 in Tokyo
     assert [drill.ok for drill in built.drills] == [False, True, True, True]
+
+
+def with_vault(house: House) -> House:
+    """One that is never asked."""
+    return House(house.settings.model_copy(update={"vault": VaultSettings(bucket="vault")}), clock=house.clock)
 
 
 def _writable(function: object, path: str, _: object) -> None:

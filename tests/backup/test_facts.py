@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from backup.exit_codes import DestinationFailed
 from backup.facts import Facts
 
 AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -56,3 +58,50 @@ def test_several_runs_write_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(each.snapshot for each in facts.points().values()) == ["1", "2", "3", "4"]
+
+
+def test_damaged_file_is_moved_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    path = tmp_path / "facts.sqlite3"
+    facts = Facts(path)
+    for number in range(200):
+        facts.run_started(f"run-{number:04}" * 50, "run daily", "timer", AT)
+    data = bytearray(path.read_bytes())
+    data[8192:40960] = b"x" * 32768  # pages within: the schema can still be read
+    path.write_bytes(data)
+    anew = Facts(path)
+    assert anew.runs() == []
+    assert [anew.moved_to] == list(tmp_path.glob("facts.damaged-*"))
+    assert Facts(path).moved_to is None
+
+
+def test_full_disk_is_the_destinations_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = Facts(tmp_path / "facts.sqlite3")
+    connect = sqlite3.connect
+
+    def small(path: Path, timeout: float) -> sqlite3.Connection:
+        """A disk that has room for what is there, and no page more."""
+        connection = connect(path, timeout=timeout)
+        connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(DestinationFailed, match="database or disk is full"):
+        facts.put("sheet", AT, text="x" * 100_000)
+    monkeypatch.undo()
+    assert Facts(tmp_path / "facts.sqlite3").moved_to is None
+
+
+def test_rare_run_is_remembered_behind_any_number_of_frequent_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backup.facts.KEPT_ROWS", 20)
+    facts = Facts(tmp_path / "facts.sqlite3")
+    began = [("drill", AT - timedelta(days=90)), ("drill", AT - timedelta(days=60)), ("sync", AT - timedelta(days=59))]
+    began += [("audit-head", AT - timedelta(hours=hour)) for hour in range(50, 0, -1)]
+    for number, (verb, at) in enumerate(began):
+        facts.run_started(str(number), verb, "timer", at)
+        facts.run_ended(str(number), at, 143 if verb == "sync" else 0, "", "")
+    assert facts.last_started("drill", without=143) == AT - timedelta(days=60)
+    assert facts.last_started("audit-head", without=143) == AT - timedelta(hours=1)
+    assert facts.last_started("sync", without=143) is None
+    assert len(facts.runs(limit=1000)) == 22

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from backup import catalog, checks, make_point, pipeline
+from backup import catalog, checks, make_point, pipeline, removal
 from backup.exit_codes import DestinationFailed
 from backup.house import NIGHT, REPOSITORY, House
 from backup.journal import Silent
@@ -20,6 +20,7 @@ from backup.layout import INCOMPLETE, MANIFEST
 from backup.make_point import Asked
 from backup.points import PointId, PointKind
 from backup.runs import End
+from backup.settings import Secrets
 from tests.backup.houses import deliver, make_house
 from tests.clock import FakeClock
 
@@ -241,6 +242,21 @@ def test_repository_holds_what_the_local_tree_keeps_and_forgets_what_it_lets_go(
 
 
 @pytest.mark.slow
+def test_points_that_only_the_repository_has_are_kept_by_the_same_rules(tmp_path: Path) -> None:
+    """As after a bootstrap, which unpacks the newest alone: the next night forgets none of the others."""
+    clock = at_night()
+    house = make_house(tmp_path, clock=clock, repository=True, retention={"daily": 3})
+    for _ in range(3):
+        assert night(house).exit_code == 0
+        clock.advance(DAY_S)
+    for name in ("2026-11-21", "2026-11-22"):
+        removal.remove(PointId.parse(f"daily/{name}"), house.layout, Silent())
+    assert night(house).exit_code == 0
+    stored = {str(each.point) for each in house.repository().snapshots() if not each.is_secrets}
+    assert stored == {"daily/2026-11-22", "daily/2026-11-23", "daily/2026-11-24"}
+
+
+@pytest.mark.slow
 def test_failing_repository_leaves_the_local_point_and_the_next_run_catches_up(tmp_path: Path) -> None:
     clock = at_night()
     house = make_house(tmp_path, clock=clock, repository=True)
@@ -312,7 +328,9 @@ def test_safety_copy_is_a_point_of_its_own_and_fails_when_its_source_does(tmp_pa
     assert point is not None
     assert str(point) == "manual/20261120T180000Z-before-restore-files-config"
     assert (house.layout.point(point) / MANIFEST).is_file()
-    break_source(house)
+    secrets = Secrets(paths=[tmp_path / "no-such-secret"])
+    sources = house.settings.sources.model_copy(update={"secrets": secrets})
+    house = House(house.settings.model_copy(update={"sources": sources}), clock=house.clock)
     with pytest.raises(Exception, match="safety copy") as caught:
         make_point.safety_copy(house, Silent(), "files", "config")
     assert caught.value.code == 4  # type: ignore[attr-defined]
@@ -328,6 +346,9 @@ def test_what_was_lost_altogether_needs_no_safety_copy_and_hinders_none(tmp_path
     assert make_point.safety_copy(house, Silent(), "files", "config") is None
     assert [path.name for path in (house.layout.root / "manual").iterdir()] == []
     assert make_point.safety_copy(house, Silent(), "everything", "") is not None, "what is left of the others"
+    break_source(house)
+    assert make_point.safety_copy(house, Silent(), "files", "config") is None
+    assert make_point.safety_copy(house, Silent(), "everything", "") is not None
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def document(act: str, number: int = 0, **more: Any) -> dict[str, Any]:
         "run": {"scope": "all"},
         "verify": {"point": "daily/2026-11-22"},
         "drill": {"asset": None, "origin": "local"},
+        "vaultdrill": {"asset": None},
         "preview": restore,
         "restore": restore | {"plan": "0" * 64, "confirm": None},
     }
@@ -68,7 +69,7 @@ def refused(inbox: Inbox) -> Refused:
 # -- what is taken
 
 
-@pytest.mark.parametrize("act", ["run", "verify", "drill", "preview", "restore"])
+@pytest.mark.parametrize("act", ["run", "verify", "drill", "vaultdrill", "preview", "restore"])
 def test_request_is_taken_by_the_unit_it_is_for_and_by_no_other(act: str, layout: Layout) -> None:
     path = put(layout, document(act))
     for unit in ("run", "restore"):
@@ -151,6 +152,13 @@ def test_request_with_a_foreign_word_or_a_wrong_value_is_refused(
 def test_what_is_no_json_request_is_refused(content: bytes, layout: Layout, inbox: Inbox) -> None:
     (layout.requests / f"{run_id('run')}.json").write_bytes(content)
     assert refused(inbox).code is ExitCode.USAGE
+
+
+def test_refused_drill_from_the_vault_is_no_refused_restore(layout: Layout) -> None:
+    (layout.requests / f"{run_id('vaultdrill')}.json").write_text("{")
+    inbox = Inbox(layout, "restore")
+    assert refused(inbox).code is ExitCode.USAGE
+    inbox.close()
 
 
 def test_content_of_another_act_than_the_name_says_is_refused(layout: Layout, inbox: Inbox) -> None:
@@ -246,7 +254,8 @@ def check(act: str, folders: list[str] | None = None, **more: Any) -> None:
         ("run", {"scope": "all"}),
         ("run", {"scope": "site:blog"}),
         ("verify", {"point": "weekly/2026-11-22"}),
-        ("drill", {"asset": ANNA, "origin": "vault"}),
+        ("drill", {"asset": ANNA}),
+        ("vaultdrill", {"asset": ANNA}),
         ("preview", {"asset": {"kind": "everything", "name": ""}}),
         ("preview", {"folder": ".Sent"}),
         ("restore", {"folder": "", "where": "in-place", "confirm": "daily/2026-11-22"}),
@@ -269,6 +278,9 @@ def test_request_for_what_the_catalog_has_is_taken(act: str, more: dict[str, Any
         ("verify", {"point": "daily/1999-01-01"}),
         ("verify", {"point": "../daily/2026-11-22"}),
         ("drill", {"asset": {"kind": "mailbox", "name": "nobody@home.test"}}),
+        ("drill", {"origin": "vault"}),  # which the unit `run` has no keys for
+        ("vaultdrill", {"asset": {"kind": "mailbox", "name": "nobody@home.test"}}),
+        ("vaultdrill", {"origin": "vault"}),
         ("preview", {"asset": {"kind": "mailbox", "name": "old@home.test"}}),
         ("preview", {"asset": {"kind": "everything", "name": "x"}}),
         ("preview", {"asset": {"kind": "site", "name": "blog"}, "folder": "uploads"}),

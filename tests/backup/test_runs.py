@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from backup import catalog
 from backup.exit_codes import RepositoryFailed, SourceFailed, VaultUnreachable
 from backup.house import House
 from backup.runs import Conductor, End, Run, end_dead_runs, is_alive
+from backup.settings import Monitor
 from tests.backup.houses import make_house
 from tests.backup.test_monitor import Heard, web
 
@@ -172,8 +174,63 @@ def test_run_that_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
 def test_journal_of_another_run_is_never_written_twice(tmp_path: Path) -> None:
     house = make_house(tmp_path)
     end = house.conductor.conduct("run daily", "host", good)
-    with pytest.raises(FileExistsError):
-        house.conductor.conduct("run daily", "host", good, run=end.run)
+    before = lines(house, end)
+    second = house.conductor.conduct("run daily", "host", lambda run: pytest.fail("it works"), run=end.run)
+    assert (second.exit_code, second.error) == (2, f"there was a run {end.run} already. Nothing was done")
+    assert lines(house, end) == before
+
+
+def test_damaged_history_is_moved_aside_and_the_run_is_made_and_told(tmp_path: Path) -> None:
+    house = make_house(tmp_path)
+    house.conductor.conduct("run daily", "host", good)
+    file = house.layout.state / "facts.sqlite3"
+    file.write_bytes(b"no database" * 1000)
+    heard = Heard()
+    with web(heard) as url:
+        house = replace(house, settings=house.settings.model_copy(update={"monitor": hook(tmp_path, url)}))
+        end = house.conductor.conduct("run daily", "host", good)
+    assert (end.exit_code, len(heard.requests)) == (0, 1)
+    assert [run.id for run in house.facts().runs()] == [end.run]
+    [moved] = house.layout.state.glob("facts.damaged-*")
+    assert moved.read_bytes() == b"no database" * 1000
+    [warned] = [line["text"] for line in lines(house, end) if line["type"] == "warning"]
+    assert str(moved) in warned
+
+
+def test_history_that_cannot_be_written_stops_no_run_and_is_told(tmp_path: Path) -> None:
+    heard = Heard()
+    with web(heard) as url:
+        house = make_house(tmp_path, monitor={"webhook_url_file": written(tmp_path, url)})
+        (house.layout.state / "facts.sqlite3").mkdir()  # as root no mode keeps SQLite out
+        end = house.conductor.conduct("run daily", "host", good)
+        assert end.exit_code == 0
+        assert any("not in the list of runs" in line.get("text", "") for line in lines(house, end))
+        end = house.conductor.conduct("run daily", "host", lambda run: house.facts().put("x", run_at(house)))
+    assert end.exit_code == 5
+    assert "SQLite says: unable to open" in json.loads(heard.requests[1][3])["summary"]
+
+
+def test_words_with_bytes_that_are_no_text_can_be_kept_and_sent(tmp_path: Path) -> None:
+    def work(run: Run) -> None:
+        run.journal.note("/srv/\udcff")
+        raise SourceFailed("/srv/\udcff: no")
+
+    heard = Heard()
+    with web(heard) as url:
+        house = make_house(tmp_path, monitor={"webhook_url_file": written(tmp_path, url)})
+        end = house.conductor.conduct("run daily", "host", work)
+    assert json.loads(heard.requests[0][3])["summary"] == r"/srv/\xff: no"
+    assert catalog.read(house.layout.catalog).runs[0].summary == r"/srv/\xff: no"
+    for line in lines(house, end):
+        json.dumps(line, ensure_ascii=False).encode()
+
+
+def run_at(house: House) -> datetime:
+    return datetime.fromtimestamp(house.clock.now(), UTC)
+
+
+def hook(directory: Path, url: str) -> Monitor:
+    return Monitor(webhook_url_file=written(directory, url))
 
 
 def written(directory: Path, text: str) -> Path:

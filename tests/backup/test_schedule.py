@@ -102,7 +102,7 @@ def place(house_root: Path, *, compose: Path | None = None) -> render.Place:
 def command_lines(text: str) -> list[list[str]]:
     """Every command in a unit or a cron file, as words."""
     found = re.findall(r"^Exec\w+=(.*)$", text, re.M) + re.findall(r"^[\d*,/]+(?: [\d*,/]+){4} root (.*)$", text, re.M)
-    return [shlex.split(each) for line in found for each in line.split(" && ")]
+    return [shlex.split(each) for line in found for each in line.removeprefix("-").split(" ; ")]
 
 
 def homeport_words(words: list[str]) -> list[str]:
@@ -168,7 +168,36 @@ def test_path_units_see_each_act_and_only_theirs(tmp_path: Path) -> None:
         unit: set(re.findall(r"requests/\[0-9\]\*-(\w+)-\*\.json", files[f"homeport-backup-requests-{unit}.path"]))
         for unit in ("run", "restore")
     }
-    assert globs == {"run": {"run", "verify", "drill"}, "restore": {"preview", "restore"}}
+    assert globs == {"run": {"run", "verify", "drill"}, "restore": {"preview", "restore", "vaultdrill"}}
+
+
+def test_requests_are_taken_again_however_often_their_service_has_failed(tmp_path: Path) -> None:
+    """Five failures within ten seconds are systemd's limit; a service beyond it fails its path unit, for good."""
+    files = render.systemd(place(tmp_path))
+    for unit in ("run", "restore"):
+        head, service = files[f"homeport-backup-requests-{unit}.service"].split("[Service]\n")
+        assert "\nStartLimitIntervalSec=0\n" in head
+        assert {"Restart=on-failure", "RestartSec=30"} <= set(service.splitlines())
+
+
+def test_audit_head_is_looked_at_also_when_the_portal_does_not_write_it(tmp_path: Path) -> None:
+    service = render.systemd(place(tmp_path))["homeport-backup-audit-head.service"]
+    assert "ExecStartPre=-/usr/local/bin/homeport audit head" in service
+    (line,) = [each for each in render.cron(place(tmp_path)).splitlines() if "vault audit-head" in each]
+    head, put = line.split(" root ")[1].split(" ; ")
+    assert head.startswith("/usr/local/bin/homeport audit head")
+    assert put.startswith("/usr/local/bin/homeport backup vault audit-head")
+
+
+def test_systemd_takes_the_units_as_they_stand(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed here")
+    where = render.Place("UTC", tmp_path, Path("/x"), None, "/bin/true", has_vault=True)
+    for name, text in render.systemd(where).items():
+        (tmp_path / name).write_text(text)
+    paths = [str(path) for path in sorted(tmp_path.glob("homeport-*"))]
+    checked = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, timeout=60)
+    assert "homeport-backup" not in checked.stderr, checked.stderr
 
 
 def test_systemd_itself_agrees(tmp_path: Path) -> None:
@@ -188,6 +217,15 @@ def test_schedule_command_shows_what_comes_next_and_writes_the_files(tmp_path: P
         assert ended.exit_code == 0, ended.output
         assert "run daily" in ended.output or "homeport-backup-daily.timer" in ended.output
     assert (into / "homeport-backup-daily.timer").is_file()
+
+
+@pytest.mark.parametrize("name", ["gone", "a file"])
+def test_schedule_command_says_where_it_cannot_write(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    config = written_settings(tmp_path)
+    ended = CliRunner().invoke(app, ["schedule", "--config", str(config), "--cron", "--into", str(tmp_path / name)])
+    assert (ended.exit_code, type(ended.exception)) == (2, SystemExit)
+    assert f"{tmp_path / name}/homeport-backup was not written" in ended.output
 
 
 @pytest.mark.parametrize(

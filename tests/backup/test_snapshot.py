@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from backup import manifest, previous, removal
-from backup.exit_codes import DestinationFailed, VerificationFailed, WrongUsage
+from backup.exit_codes import DestinationFailed, SourceFailed, VerificationFailed, WrongUsage
 from backup.journal import Silent
 from backup.layout import MANIFEST, SIGNATURE, STATE
 from backup.manifest import read_state
 from backup.points import PointId, PointKind
+from backup.sources.source import Staged
 from backup.verify import verify_point
 from tests.backup.faults import ended, every_step
 from tests.backup.nights import SIGNER, Night, TreeSource, content, settle
@@ -100,6 +101,26 @@ def test_a_failing_source_stops_no_other_and_its_point_is_kept_as_incomplete(nig
     kept = night.layout.staging(outcome.point, ".incomplete-")
     assert verify_point(kept, SIGNER.verifier) == []
     assert (kept / "bad/cur/1").exists()  # what had been staged until then
+
+
+def test_a_source_that_stumbles_over_a_name_fails_alone(night: Night) -> None:
+    class Stumbles(TreeSource):
+        def stage(self, *_: object) -> Staged:
+            raise ValueError("no text: \udcff")
+
+    outcome = night.run(Stumbles(night.source, b"x", "files:x"), TreeSource(night.source))
+    assert [(each.ok, each.error) for each in outcome.state.sources] == [(False, r"no text: \xff"), (True, "")]
+
+
+def test_secrets_that_cannot_be_read_fail_the_night_and_no_more(night: Night) -> None:
+    def secrets() -> list[bytes]:
+        raise SourceFailed("the secret /etc/x cannot be read")
+
+    outcome = night.run(TreeSource(night.source, b"stacks/app"), secrets=secrets)
+    assert not outcome.is_sealed
+    assert [(each.source, each.ok) for each in outcome.state.sources] == [("files:tree", True), ("secrets:scan", False)]
+    assert "the secret /etc/x cannot be read" in outcome.state.sources[1].error
+    assert names(night) == [".incomplete-2026-11-22"]
 
 
 def test_a_source_whose_directory_is_gone_fails_alone(night: Night) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backup import catalog, pipeline, work
+from backup import catalog, checks, pipeline, work
 from backup.house import House
 from backup.journal import Silent
 from backup.make_point import Asked
@@ -72,6 +72,25 @@ def test_drill_of_a_mailbox_is_in_the_catalog(house: House) -> None:
     [drilled] = catalog.read(house.layout.catalog).drills
     assert (drilled.asset, drilled.ok) == ("anna@home.test", True)
     assert len(result(house, run)["drills"]) == 1
+
+
+def test_drill_from_the_vault_is_done_by_the_unit_restore(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(checks, "run_drills", lambda _house, _run, _within, *rest: asked.append(rest))
+    ask(house, "vaultdrill", 1)
+    ask(house, "vaultdrill", 2, asset=ANNA)
+    assert serve(house, "run") == []
+    assert serve(house, "restore") == [0, 0]
+    assert asked == [(None, "vault"), (("mailbox", "anna@home.test"), "vault")]
+
+
+@pytest.mark.parametrize("unit", ["run", "restore"])
+def test_name_that_only_resembles_a_request_does_not_start_a_unit_again(house: House, unit: Unit) -> None:
+    """Each of these is seen by a path unit, which starts its service as long as it is there."""
+    for act in ("run", "restore", "vaultdrill"):
+        (house.layout.requests / f"1-{act}-x.json").write_text("{}")
+    assert serve(house, unit) == []
+    assert not list(house.layout.requests.glob("*.json"))
 
 
 def test_preview_then_restore_beside_brings_the_mailbox_back(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from backup import manifest
-from backup.exit_codes import RestoreRefused, VerificationFailed
+from backup.exit_codes import DestinationFailed, RestoreRefused, VerificationFailed
 from backup.manifest import Entry
 from backup.restore import apply, plan
-from backup.restore.tree import Below, Copier, split
+from backup.restore.model import RestoreReport
+from backup.restore.tree import Below, Copier, destination, split
 from tests.backup.restore.house import ANNA, MAILBOX, House, entries_of, files, mailbox, request, site, tree
 
 SECRET = b"root:x:0:0"
@@ -223,3 +225,18 @@ def test_an_unreadable_point_is_refused(house: House) -> None:
     (directory / "sites/blog/files/a").chmod(0)
     with pytest.raises(RestoreRefused):
         house.restore(request("site", "blog"))
+
+
+def test_a_live_disk_that_cannot_be_written_is_named_as_such() -> None:
+    with (
+        pytest.raises(DestinationFailed, match="Read-only file system, while restoring into /srv/live"),
+        destination(Path("/srv/live")),
+    ):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_report_names_what_is_no_text_readably() -> None:
+    report = RestoreReport("/srv/\udcff", 1, 1, 0.5, undo="restore /srv/\udcff", damaged=("stacks/\udcff",))
+    document = report.document()
+    assert (document["target"], document["undo"]) == (r"/srv/\xff", r"restore /srv/\xff")
+    assert document["damaged"] == [r"stacks/\xff"]

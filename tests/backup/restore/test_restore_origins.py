@@ -10,6 +10,7 @@ import pytest
 
 from backup import drill, lock
 from backup.exit_codes import LockBusy, RepositoryFailed, RestoreRefused, VerificationFailed, WrongUsage
+from backup.journal import Silent
 from backup.points import PointId
 from backup.restore import apply, plan
 from tests.backup.restore.house import ANNA, MAILBOX, House, mailbox, request, site, tree
@@ -55,6 +56,20 @@ def test_a_point_that_is_gone_here_comes_out_of_the_repository(house: House) -> 
     house.restore(request("site", "blog", origin="repository", where="in-place"), "in-place")
     assert tree(house.live / "blog") == {"[a]*?\\.php": b"odd", "b.php": b"b"}
     assert scratch_of(house) == []
+
+
+def test_a_point_that_retention_removes_meanwhile_is_no_damage(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.point(FILES, [mailbox(counts={"messages": 2, "folders": 2}), site(counts={"files": 2})])
+
+    class Retention(Silent):
+        def step(self, name: str, **detail: object) -> None:
+            if name == "restore":
+                shutil.rmtree(house.settings.layout.point(house.settings.layout.sealed()[0]))
+
+    context = replace(house.context(), journal=Retention())
+    with pytest.raises(RestoreRefused, match="removed meanwhile"):
+        apply(plan(request("everything"), context), context)
 
 
 def test_a_point_that_the_repository_does_not_hold_is_refused(house: House) -> None:

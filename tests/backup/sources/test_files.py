@@ -39,6 +39,22 @@ def top(tmp_path: Path) -> Path:
     return path
 
 
+def test_our_own_secrets_are_left_out_of_a_set_that_has_them_below(tmp_path: Path, stage: Stage) -> None:
+    keys = tmp_path / "homeport"
+    keys.mkdir()
+    for name in ("backup.toml", "signing.key", "repository.password"):
+        (keys / name).write_text(f"of {name}\n")
+    settings = settings_for(
+        tmp_path,
+        sources={"files": [{"name": "etc", "paths": [keys]}]},
+        repository={"password_file": keys / "repository.password"},
+    ).model_copy(update={"signing_key_file": keys / "signing.key"})
+    FileSet(settings.sources.files[0], SecretSet(settings)).stage(stage, None, Notes())
+    assert files_below(stage.root / f"stacks/etc{keys}") == {"backup.toml"}
+    assert SecretSet(settings).holds(keys / "signing.key")
+    assert not SecretSet(settings).holds(keys)
+
+
 def test_files_lie_under_their_absolute_path(tmp_path: Path, top: Path, stage: Stage) -> None:
     single = tmp_path / "single.conf"
     single.write_text("one")

@@ -108,6 +108,17 @@ def test_the_repository_s_password_is_known_but_not_put_into_the_repository(tmp_
     assert tmp_path / "password" not in known.paths()
 
 
+def test_what_only_restores_work_with_is_known_and_in_no_set(tmp_path: Path) -> None:
+    """Whichever container writes the catalog sees the same set, whether it has this file or not."""
+    (tmp_path / "dump").write_text("of-the-dumps\n")
+    (tmp_path / "restore").write_text("of-the-restores\n")
+    server = {"name": "mail", "socket": tmp_path / "s", "user": "dump", "restore_user": "restore"}
+    files = {"password_file": tmp_path / "dump", "restore_password_file": tmp_path / "restore"}
+    known = secret_set(tmp_path, mariadb=[server | files])
+    assert known.paths() == [tmp_path / "dump", tmp_path / "signing.pem"]
+    assert {b"of-the-dumps", b"of-the-restores"} <= set(known.known_values())
+
+
 def test_a_configured_secret_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceFailed, match=f"the secret {tmp_path}/gone of backup.toml is not there"):
         secret_set(tmp_path, tmp_path / "gone").paths()
