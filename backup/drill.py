@@ -81,10 +81,6 @@ def due(assets: Sequence[AssetState], drilled: Mapping[Asset, datetime]) -> list
     return found
 
 
-def _turn(asset: AssetState, drilled: Mapping[Asset, datetime]) -> tuple[datetime, int, str]:
-    return drilled.get((asset.kind, asset.name), NEVER), -asset.bytes, asset.name
-
-
 def due_now(context: Context, origin: Origin = "local") -> list[Asset]:
     """The same, of the newest point and by what the facts remember. From the vault: a sample of one."""
     state = manifest.read_state(context.settings.layout.point(_newest_local(context)))

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,6 +33,7 @@ from backup.settings import BackupSettings
 from backup.state import readable
 from kit.clock import Clock, now_utc
 
+KEPT_DAYS = 90  # journals of runs
 BY_TIMER, BY_HOST = "timer", "host"
 
 
@@ -169,6 +170,7 @@ class _Recorder:
                 moved = f"it lies at {facts.moved_to}, a new one was begun"
                 trouble.append(f"the history of runs and drills was damaged; {moved}")
             end_dead_runs(layout, facts, self._conductor.clock)
+            remove_old_journals(layout, self._conductor.clock)
             facts.run_started(self._run, self._verb, self._by, self._at)
         except (OSError, ValueError, sqlite3.Error, DestinationFailed) as error:
             trouble.append(f"this run is not in the list of runs: {error}")
@@ -199,6 +201,14 @@ def end_dead_runs(layout: Layout, facts: Facts, clock: Clock) -> None:
             text = "its process was killed, or the power failed"
             facts.run_ended(run.id, now_utc(clock), INTERRUPTED, INTERRUPTED_MEANING, text)
             end_journal(layout.runs / f"{run.id}.jsonl", clock, INTERRUPTED, INTERRUPTED_MEANING, text)
+
+
+def remove_old_journals(layout: Layout, clock: Clock) -> None:
+    """The hourly runs alone would leave 9,000 a year where the portal looks. Their names begin with the time."""
+    oldest = f"{now_utc(clock) - timedelta(days=KEPT_DAYS):%Y%m%dT%H%M%SZ}"
+    for path in layout.runs.glob("*.jsonl"):
+        if path.name < oldest and not is_alive(path):
+            path.unlink(missing_ok=True)
 
 
 def is_alive(journal: Path) -> bool:

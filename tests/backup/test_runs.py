@@ -15,11 +15,13 @@ import pytest
 
 from backup import catalog
 from backup.exit_codes import RepositoryFailed, SourceFailed, VaultUnreachable
+from backup.file_journal import FileJournal
 from backup.house import House
 from backup.runs import Conductor, End, Run, end_dead_runs, is_alive
 from backup.settings import Monitor
 from tests.backup.houses import make_house
 from tests.backup.test_monitor import Heard, web
+from tests.clock import FakeClock
 
 
 def lines(house: House, end: End) -> list[dict[str, Any]]:
@@ -40,6 +42,19 @@ def test_good_run_is_begun_and_ended_everywhere(tmp_path: Path) -> None:
     assert lines(house, end)[0]["by"] == "anna"
     [run] = catalog.read(house.layout.catalog).runs
     assert (run.id, run.exit_code, run.summary) == (end.run, 0, "all is well")
+
+
+def test_journals_go_after_three_months_and_none_that_is_being_written(tmp_path: Path) -> None:
+    clock = FakeClock(now=datetime(2026, 11, 22, tzinfo=UTC).timestamp())
+    house = make_house(tmp_path, clock=clock)
+    first = house.conductor.conduct("run daily", "anna", good)
+    alive = FileJournal(house.layout.runs / "20260101T000000Z-run-00000000.jsonl", clock)
+    clock.advance(91 * 86400)
+    second = house.conductor.conduct("run daily", "anna", good)
+    alive.close()
+    left = {path.stem for path in house.layout.runs.glob("*.jsonl")}
+    assert left == {second.run, "20260101T000000Z-run-00000000"}
+    assert first.run not in left
 
 
 def test_several_failures_end_with_the_code_of_the_first_and_the_words_of_all(tmp_path: Path) -> None:
