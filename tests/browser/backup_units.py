@@ -119,6 +119,7 @@ class BackupUnits:
                 "run": self._back_up,
                 "verify": self._verify,
                 "drill": self._drill,
+                "vaultdrill": self._drill,
                 "preview": self._preview,
                 "restore": self._restore,
             }
@@ -142,7 +143,12 @@ class BackupUnits:
     def _drill(self, request: dict[str, Any], say: Callable[..., None]) -> None:
         asset = request["asset"] or {"kind": "mailbox", "name": "anna@home.test"}
         drilled = {"asset_kind": asset["kind"], "asset": asset["name"], "point": "daily/2026-11-22", "ok": True}
-        measured = {"origin": request["origin"], "seconds": 9.8, "projected_seconds": 1260.0, "detail": "5210 messages"}
+        measured = {
+            "origin": request.get("origin", "vault"),
+            "seconds": 9.8,
+            "projected_seconds": 1260.0,
+            "detail": "5210 messages",
+        }
         say("step", name="drill", detail={})
         say("result", result={"drills": [drilled | measured]})
 
@@ -160,7 +166,7 @@ class BackupUnits:
             "seconds": 1.5,
             "services": [],
             "verified": True,
-            "egress_usd": 0.13 if request["origin"] == "vault" else None,
+            "egress_usd": 0.13 if request.get("origin", "vault") == "vault" else None,
             "changes": [
                 {"path": "cur/1763600000.M1P2.host:2,S", "what": "add"},
                 {"path": "cur/<img src=x onerror=alert(1)>\u202e", "what": "add"},

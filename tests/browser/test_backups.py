@@ -151,11 +151,10 @@ def test_drill_is_asked_for_and_its_result_is_seen(page: Page, units: BackupUnit
     assert units.taken[-1] | {"id": "", "at": ""} == {
         "schema_version": 1,
         "id": "",
-        "act": "drill",
+        "act": "vaultdrill",
         "by": "anna",
         "at": "",
         "asset": None,
-        "origin": "vault",
     }
 
 
