@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from backup import catalog, drill, recovery_sheet, verify
-from backup.exit_codes import DestinationFailed, VerificationFailed, WrongUsage
+from backup.exit_codes import DestinationFailed, SourceFailed, VerificationFailed, WrongUsage
 from backup.house import POINTS, House
 from backup.journal import Journal
 from backup.points import PointId
 from backup.restore.model import Context, Origin
 from backup.runs import Run
+from backup.settings import Server
+from backup.sources import mariadb
 from backup.vault import doctor as doctors
 from backup.vault import finding
 from kit.clock import now_utc
@@ -116,4 +118,13 @@ def drilled_bytes_per_s(house: House) -> float | None:
 def doctor(house: House, journal: Journal) -> list[finding.Finding]:
     """What a night and a restore depend on: the host, the sources' servers, the vault."""
     confirmed_at = recovery_sheet.confirmed_at(house.settings, house.facts())
-    return doctors.doctor(house.settings, clock=house.clock, journal=journal, sheet_confirmed_at=confirmed_at)
+    found = doctors.doctor(house.settings, clock=house.clock, journal=journal, sheet_confirmed_at=confirmed_at)
+    return [*(_server(each) for each in house.settings.sources.mariadb), *found]
+
+
+def _server(server: Server) -> finding.Finding:
+    try:
+        versions = mariadb.versions(server)
+    except SourceFailed as error:
+        return finding.failed(str(error), "every night fails until then: put it right, then run the doctor again")
+    return finding.ok(f"server {server.name} is {versions['server']}, dumped by a client {versions['client']}")

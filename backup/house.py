@@ -77,7 +77,7 @@ class House:
             raise WrongUsage("the settings name no source: there is nothing to keep")
         if scope == "all":
             return every
-        names = _source_names(scope) | _site_of(scope, self.settings)
+        names = _site_of(scope, self.settings) or _source_names(scope)
         found = [source for source in every if source.name in names or source.name.partition(":")[0] in names]
         if not found:
             raise WrongUsage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -18,7 +18,7 @@ from backup.points import PointId, PointKind
 from backup.runs import Run
 from backup.schedule.timetable import scheduled_day
 from backup.sources.source import Source
-from backup.state import PointState
+from backup.state import AssetState, PointState
 from kit.clock import now_utc
 
 
@@ -111,9 +111,19 @@ def make(house: House, asked: Asked, point: PointId, work: Run) -> None:
             facts.set_point(
                 str(point), damage="", verified_at=None, snapshot="", vault_sealed_at=None, protected_until=None
             )
-            if asked.scope != "all" and asked.scope not in {f"{each.kind}:{each.name}" for each in state.assets}:
+            if asked.scope != "all" and asked.scope not in scopes_of(state.assets):
                 work.failed(SourceFailed(f"{point} was made, but {asked.scope} is not in it: there is no such thing"))
         keep(house, point if outcome.is_sealed and state.verified else None, facts, work.journal)
+
+
+def scopes_of(assets: Iterable[AssetState]) -> set[str]:
+    """By what names the things in a point may be asked for: a site's database lies in the site."""
+    scopes = set()
+    for each in assets:
+        scopes.add(f"{each.kind}:{each.name}")
+        if each.kind == "site" and "database" in each.facts:
+            scopes.add(f"database:{each.facts['server']}/{each.facts['database']}")
+    return scopes
 
 
 def take(

@@ -25,6 +25,9 @@ def schedule(
     docker: Annotated[
         Path | None, typer.Option(help="The directory of compose.yaml: each run is a one-shot container.")
     ] = None,
+    host_root: Annotated[
+        Path | None, typer.Option(help="With Docker: the backup root as the host sees it, HOMEPORT_BACKUP of .env.")
+    ] = None,
     program: Annotated[
         str, typer.Option(help="Without Docker: the absolute path of homeport.")
     ] = "/usr/local/bin/homeport",
@@ -46,7 +49,7 @@ def schedule(
         settings = here.settings
         if systemd and cron:
             raise WrongUsage("--systemd or --cron, one of them")
-        for path in (docker, Path(program)):
+        for path in (docker, host_root, Path(program)):
             if path is not None and (
                 not path.is_absolute() or any(char.isspace() or char in "%$'\"\\;&|<>" for char in str(path))
             ):
@@ -66,7 +69,8 @@ def schedule(
                     [(each["verb"], local_time(each["next_at"]), each["text"]) for each in next_runs],
                 )
             return
-        place = render.Place(settings.zone, settings.root, config, docker, program, settings.vault is not None)
+        root = host_root or settings.root
+        place = render.Place(settings.zone, root, config, docker, program, settings.vault is not None)
         files = render.systemd(place) if systemd else {"homeport-backup": render.cron(place)}
         if as_json:
             print_json(files)

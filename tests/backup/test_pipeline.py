@@ -20,7 +20,8 @@ from backup.layout import INCOMPLETE, MANIFEST
 from backup.make_point import Asked
 from backup.points import PointId, PointKind
 from backup.runs import End
-from backup.settings import Secrets
+from backup.settings import Secrets, Server, Site
+from backup.state import AssetState
 from tests.backup.houses import deliver, make_house
 from tests.clock import FakeClock
 
@@ -110,6 +111,27 @@ def test_manual_point_of_a_scope_holds_its_sources_only_and_turns_nothing_red(tm
     assert written.points[0].scope == "mailbox-anna-home.test"
     assert not [name for name in written.points[0].assets if name.startswith("files:")]
     assert {asset.covered for asset in written.assets if asset.kind != "secret"} == {"same-device"}
+
+
+def test_point_that_lacks_what_was_asked_for_is_a_failed_run(tmp_path: Path) -> None:
+    house = make_house(tmp_path)
+    end = night(house, Asked(PointKind.MANUAL, "mailbox:nobody@home.test"))
+    assert end.exit_code == 4
+    assert "mailbox:nobody@home.test is not in it" in end.error
+    assert night(house, Asked(PointKind.MANUAL, "mailbox:anna@home.test")).exit_code == 0
+
+
+def test_a_sites_database_is_asked_for_by_its_own_name_and_lies_in_the_site(tmp_path: Path) -> None:
+    house = make_house(tmp_path)
+    site = Site(name="blog", path=tmp_path / "data", server="mail", database="wordpress")
+    server = Server(name="mail", socket=tmp_path / "db.sock", user="backup", password_file=tmp_path / "password")
+    sources = house.settings.sources.model_copy(update={"site": [site], "mariadb": [server]})
+    house = House(house.settings.model_copy(update={"sources": sources}), clock=house.clock)
+    assert [source.name for source in house.sources("database:mail/wordpress")] == ["site:blog"]
+    facts = {"server": "mail", "database": "wordpress"}
+    asset = AssetState(kind="site", name="blog", source="site:blog", paths=[], bytes=0, facts=facts)
+    held = make_point.scopes_of([asset])
+    assert set(held) == {"site:blog", "database:mail/wordpress"}
 
 
 def test_scope_that_no_source_covers_is_wrong_usage(tmp_path: Path) -> None:

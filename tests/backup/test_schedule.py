@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -190,8 +189,6 @@ def test_audit_head_is_looked_at_also_when_the_portal_does_not_write_it(tmp_path
 
 
 def test_systemd_takes_the_units_as_they_stand(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed here")
     where = render.Place("UTC", tmp_path, Path("/x"), None, "/bin/true", has_vault=True)
     for name, text in render.systemd(where).items():
         (tmp_path / name).write_text(text)
@@ -201,8 +198,6 @@ def test_systemd_takes_the_units_as_they_stand(tmp_path: Path) -> None:
 
 
 def test_systemd_itself_agrees(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed here")
     for each in TIMETABLE:
         argv = ["systemd-analyze", "calendar", render.on_calendar(each, "Asia/Tokyo")]
         assert subprocess.run(argv, capture_output=True, timeout=30).returncode == 0
@@ -217,6 +212,14 @@ def test_schedule_command_shows_what_comes_next_and_writes_the_files(tmp_path: P
         assert ended.exit_code == 0, ended.output
         assert "run daily" in ended.output or "homeport-backup-daily.timer" in ended.output
     assert (into / "homeport-backup-daily.timer").is_file()
+
+
+def test_with_docker_the_files_name_the_root_as_the_host_has_it(tmp_path: Path) -> None:
+    words = ["--systemd", "--docker", "/opt/homeport", "--host-root", "/mnt/second"]
+    ended = CliRunner().invoke(app, ["schedule", "--config", str(written_settings(tmp_path)), *words])
+    assert ended.exit_code == 0
+    assert "PathExistsGlob=/mnt/second/portal/requests/" in ended.output
+    assert str(tmp_path / "root") not in ended.output
 
 
 @pytest.mark.parametrize("name", ["gone", "a file"])

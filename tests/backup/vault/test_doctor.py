@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -290,5 +291,13 @@ class TestHost:
         assert finding.level is level
         assert text in finding.text
 
-    def test_disk_encryption_of_this_machine_is_some_answer(self, tmp_path: Path) -> None:
-        assert host.disk_encryption(tmp_path).text
+    def test_disk_encryption_of_this_machine_is_what_its_own_programs_say(self, tmp_path: Path) -> None:
+        def said(*argv: str) -> str:
+            return subprocess.run(argv, capture_output=True, text=True).stdout.strip()
+
+        device = said("findmnt", "-n", "-o", "SOURCE", "-T", str(tmp_path)).partition("[")[0]
+        types = said("lsblk", "-n", "-s", "-o", "TYPE", device).split() if device.startswith("/dev/") else []
+        expected = Level.OK if "crypt" in types else Level.WARNING if types else Level.UNKNOWN
+        found = host.disk_encryption(tmp_path)
+        assert found.level is expected
+        assert str(tmp_path) in found.text
