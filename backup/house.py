@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from backup import catalog_build, coverage, lock
-from backup.exit_codes import WrongUsage
+from backup.exit_codes import VerificationFailed, WrongUsage
 from backup.facts import Facts
 from backup.file_journal import RunJournal
 from backup.journal import Journal, Silent
@@ -124,7 +124,7 @@ class House:
         """Of a mailbox in a point that lies here; None when it does not, or cannot be read."""
         try:
             state = read_state(self.layout.point(point))
-        except Exception:  # damaged: whoever restores it will say so
+        except VerificationFailed:  # whoever restores it will say so
             return None
         return next((each.folders for each in state.assets if (each.kind, each.name) == (kind, name)), [])
 
