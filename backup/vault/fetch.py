@@ -49,17 +49,19 @@ def fetch(
         raise DestinationFailed(f"{target} cannot be made: {error.strerror}") from error
     damaged: list[str] = []
     done_bytes = 0
-    fetching = parallel.each(paths, lambda each: _fetch(store, each, paths[each], parts), threads)
-    for each, found in fetching:
-        if isinstance(found, VerificationFailed):
-            damaged.append(str(found))
-            continue
-        if isinstance(found, NotThere):
-            raise VaultUnsafe(f"{each.key} (version {each.version_id}) is gone: the seal of {seal.point} is not whole")
-        if isinstance(found, Exception):
-            raise found
-        done_bytes += each.size
-        journal.progress(done_bytes, size_bytes(seal))
+    with parallel.each(paths, lambda each: _fetch(store, each, paths[each], parts), threads) as results:
+        for each, found in results:
+            if isinstance(found, VerificationFailed):
+                damaged.append(str(found))
+                continue
+            if isinstance(found, NotThere):
+                raise VaultUnsafe(
+                    f"{each.key} (version {each.version_id}) is gone: the seal of {seal.point} is not whole"
+                )
+            if isinstance(found, Exception):
+                raise found
+            done_bytes += each.size
+            journal.progress(done_bytes, size_bytes(seal))
     shutil.rmtree(parts)
     for directory in directories - {parts} | {target}:
         fsync_dir(directory)

@@ -231,14 +231,15 @@ class _Sync:
         """A lock that has run out protects nothing: ask whether its object is still there, else it is sent again."""
         now = self.store.now()
         expired = [each for each in self.stored.values() if each.retain_until is None or each.retain_until <= now]
-        for old, found in parallel.each(expired, self._head, self.settings.parallel):
-            if isinstance(found, NotThere):
-                del self.stored[old.key]
-                self.known.forget(old.key)
-            elif isinstance(found, Exception):
-                raise found
-            else:
-                self._remember(found)
+        with parallel.each(expired, self._head, self.settings.parallel) as results:
+            for old, found in results:
+                if isinstance(found, NotThere):
+                    del self.stored[old.key]
+                    self.known.forget(old.key)
+                elif isinstance(found, Exception):
+                    raise found
+                else:
+                    self._remember(found)
 
     def margin(self) -> timedelta | None:
         """How long the least protected object is still locked, before anything is done; warn when that is short."""
@@ -269,20 +270,21 @@ class _Sync:
         self.locked_from = self.store.now()
         short = self._short()
         self.journal.step("renew", objects=len(short))
-        for done, (old, new) in enumerate(parallel.each(short, self._extend, self.settings.parallel), 1):
-            if isinstance(new, NotThere):  # the others are renewed all the same
-                self.failures.append(
-                    VaultUnsafe(
-                        f"{old.key} (version {old.version_id}) is gone though it was locked until {old.retain_until}."
-                        " Do not delete anything; the bucket's access log says who did"
+        with parallel.each(short, self._extend, self.settings.parallel) as results:
+            for done, (old, new) in enumerate(results, 1):
+                if isinstance(new, NotThere):  # the others are renewed all the same
+                    self.failures.append(
+                        VaultUnsafe(
+                            f"{old.key} (version {old.version_id}) is gone though it was locked until"
+                            f" {old.retain_until}. Do not delete anything; the bucket's access log says who did"
+                        )
                     )
-                )
-            elif isinstance(new, Exception):
-                raise new
-            else:
-                self._remember(new)
-                self.extended += 1
-            self.journal.progress(done, len(short), "objects")
+                elif isinstance(new, Exception):
+                    raise new
+                else:
+                    self._remember(new)
+                    self.extended += 1
+                self.journal.progress(done, len(short), "objects")
 
     def _short(self) -> list[Stored]:
         end = self.store.now() + self.threshold
@@ -307,19 +309,20 @@ class _Sync:
         done_bytes = 0
         for kind in KINDS:
             of_kind = [key for key in missing if self.files[key].kind == kind]
-            for _, found in parallel.each(of_kind, self._put, self.settings.parallel):
-                if isinstance(found, VaultUnsafe | VerificationFailed | RepositoryFailed):
-                    self.failures.append(found)  # of this one file; the others of its kind go on
-                    continue
-                if isinstance(found, Exception):
-                    raise found
-                stored, is_new = found
-                self._remember(stored)
-                done_bytes += stored.size
-                self.uploaded += is_new
-                self.uploaded_bytes += stored.size * is_new
-                self.adopted += not is_new
-                self.journal.progress(done_bytes, total)
+            with parallel.each(of_kind, self._put, self.settings.parallel) as results:
+                for _, found in results:
+                    if isinstance(found, VaultUnsafe | VerificationFailed | RepositoryFailed):
+                        self.failures.append(found)  # of this one file; the others of its kind go on
+                        continue
+                    if isinstance(found, Exception):
+                        raise found
+                    stored, is_new = found
+                    self._remember(stored)
+                    done_bytes += stored.size
+                    self.uploaded += is_new
+                    self.uploaded_bytes += stored.size * is_new
+                    self.adopted += not is_new
+                    self.journal.progress(done_bytes, total)
             if self.failures:
                 return
 
@@ -351,19 +354,22 @@ class _Sync:
         found: list[Stored] = []
         wrong: list[BackupError] = []
         needed = [self.stored[key] for key in self.files]
-        for done, (known, read) in enumerate(parallel.each(needed, self._head, self.settings.parallel), 1):
-            if isinstance(read, NotThere):
-                wrong.append(VaultUnsafe(f"{known.key} (version {known.version_id}) is not there any more"))
-            elif isinstance(read, Exception):
-                raise read
-            else:
-                problem = self._wrong(read)
-                if problem:
-                    wrong.append(VaultUnsafe(f"{known.key} (version {known.version_id}) {problem}"))
-                if read.sha256 == known.sha256:  # else the next sync would compare with what somebody else has written
-                    self._remember(read)
-                found.append(read)
-            self.journal.progress(done, len(needed), "objects")
+        with parallel.each(needed, self._head, self.settings.parallel) as results:
+            for done, (known, read) in enumerate(results, 1):
+                if isinstance(read, NotThere):
+                    wrong.append(VaultUnsafe(f"{known.key} (version {known.version_id}) is not there any more"))
+                elif isinstance(read, Exception):
+                    raise read
+                else:
+                    problem = self._wrong(read)
+                    if problem:
+                        wrong.append(VaultUnsafe(f"{known.key} (version {known.version_id}) {problem}"))
+                    if (
+                        read.sha256 == known.sha256
+                    ):  # else the next sync would compare with what somebody else has written
+                        self._remember(read)
+                    found.append(read)
+                self.journal.progress(done, len(needed), "objects")
         if wrong:
             raise _together(wrong)
         return found

@@ -159,22 +159,22 @@ def _look(
         listed |= {(entry.key, entry.version_id): entry for entry in each.objects}
     found: dict[_Id, Stored] = {}
     wrong: list[str] = []
-    heads = parallel.each(listed.items(), lambda item: store.head(*item[0]), threads)
-    for done, ((identity, sealed), head) in enumerate(heads, 1):
-        journal.progress(done, len(listed), "objects")
-        name = f"{sealed.key} (version {sealed.version_id})"
-        if isinstance(head, NotThere):
-            wrong.append(f"{name} is gone")
-        elif isinstance(head, Exception):
-            raise head
-        elif (head.size, head.sha256) != (sealed.size, sealed.sha256):
-            wrong.append(f"{name} has the SHA-256 {head.sha256 or 'unknown'}, not {sealed.sha256}")
-        elif head.mode != "COMPLIANCE" or head.retain_until is None:
-            wrong.append(f"{name} is not locked in COMPLIANCE mode but {head.mode or 'not at all'}")
-        elif head.retain_until < sealed.retain_until:
-            wrong.append(f"{name} is locked until {head.retain_until}, its seal says {sealed.retain_until}")
-        else:
-            found[identity] = head
+    with parallel.each(listed.items(), lambda item: store.head(*item[0]), threads) as heads:
+        for done, ((identity, sealed), head) in enumerate(heads, 1):
+            journal.progress(done, len(listed), "objects")
+            name = f"{sealed.key} (version {sealed.version_id})"
+            if isinstance(head, NotThere):
+                wrong.append(f"{name} is gone")
+            elif isinstance(head, Exception):
+                raise head
+            elif (head.size, head.sha256) != (sealed.size, sealed.sha256):
+                wrong.append(f"{name} has the SHA-256 {head.sha256 or 'unknown'}, not {sealed.sha256}")
+            elif head.mode != "COMPLIANCE" or head.retain_until is None:
+                wrong.append(f"{name} is not locked in COMPLIANCE mode but {head.mode or 'not at all'}")
+            elif head.retain_until < sealed.retain_until:
+                wrong.append(f"{name} is locked until {head.retain_until}, its seal says {sealed.retain_until}")
+            else:
+                found[identity] = head
     return found, wrong
 
 

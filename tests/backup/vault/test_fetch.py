@@ -63,11 +63,11 @@ def test_it_goes_on_where_it_was_ended(house: House, tmp_path: Path) -> None:
     with pytest.raises(VaultUnreachable):
         fetch(house.vault, wanted, tmp_path / "back")
     here = {path for path in contents(tmp_path / "back") if ".parts" not in path}
-    assert len(here) == 5
+    assert 0 < len(here) <= 5  # threads that were at work when it failed may have been given up
     house.vault.before = lambda act, key: None
     before = house.vault.calls["read"]
     fetch(house.vault, wanted, tmp_path / "back")
-    assert house.vault.calls["read"] - before == len(wanted.objects) - 5
+    assert house.vault.calls["read"] - before == len(wanted.objects) - len(here)
     assert contents(tmp_path / "back") == contents(house.repository.directory)
 
 

@@ -51,7 +51,8 @@ def test_every_item_comes_back_with_its_result_or_its_error() -> None:
             raise ValueError(str(item))
         return item * 2
 
-    found = dict(parallel.each(range(100), work, 4))
+    with parallel.each(range(100), work, 4) as results:
+        found = dict(results)
     assert set(found) == set(range(100))
     for item, result in found.items():
         assert str(result) == (str(item) if item % 7 == 0 else str(item * 2))
@@ -69,9 +70,37 @@ def test_few_items_are_taken_ahead_and_none_when_nobody_listens() -> None:
                 taken += 1
             yield number
 
-    results = parallel.each(items(), int, 2)
-    next(results)
+    with parallel.each(items(), int, 2) as results:
+        next(results)
+        assert taken <= 2 * 2 + 1
     assert taken <= 2 * 2 + 1
-    results.close()
-    assert taken <= 2 * 2 + 1
-    assert list(parallel.each([], int, 2)) == []
+    with parallel.each(list[int](), int, 2) as results:
+        assert list(results) == []
+
+
+def test_nothing_is_at_work_any_more_once_the_caller_goes_on() -> None:
+    at_work, begun = set[int](), threading.Event()
+    lock = threading.Lock()
+
+    def work(item: int) -> None:
+        with lock:
+            at_work.add(item)
+        begun.wait()
+        with lock:
+            at_work.discard(item)
+        if item == 0:
+            raise OSError("gone")
+
+    kept = []  # as a traceback keeps what is local to its frames
+
+    def use() -> None:
+        with parallel.each(range(8), work, 4) as results:
+            kept.append(results)
+            threading.Timer(0.05, begun.set).start()
+            for _, found in results:
+                if isinstance(found, OSError):
+                    raise found
+
+    with pytest.raises(OSError, match="gone"):
+        use()
+    assert at_work == set()
