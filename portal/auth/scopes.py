@@ -1,7 +1,8 @@
 """What an API token may do: pairs of an act and a resource. `containers:restart` on `blog-nginx`, or on `*`.
 
-The resource is compared whole with what the request's path names; there are no patterns but `*`. A route that names
-nothing, such as a list or a bulk act, needs `*`.
+The resource is compared with what the request's path names: that itself, or what it belongs to, so that a scope on a zone
+holds for a plan of this zone. There are no patterns but `*`. A route that names nothing, such as a list or a bulk act,
+needs `*`.
 
 Pure.
 """
@@ -46,4 +47,6 @@ class Granted(NamedTuple):
 
 def covers(scopes: Iterable[Granted], act: str, resource: str) -> bool:
     """Whether one of the scopes allows this act on this resource; `resource` is "" where the path names none."""
-    return any(scope.act == act and scope.resource in (EVERYTHING, resource or EVERYTHING) for scope in scopes)
+    parts = resource.split("/")
+    named = {EVERYTHING, *("/".join(parts[:end]) for end in range(1, len(parts) + 1) if resource)}
+    return any(scope.act == act and scope.resource in named for scope in scopes)

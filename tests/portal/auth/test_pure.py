@@ -260,9 +260,16 @@ class TestScopes:
             ("blog-nginx", "blog", False),
             ("blog-*", "blog-nginx", False),
             ("BLOG-NGINX", "blog-nginx", False),
+            ("home.example", "home.example/01PLAN", True),  # a plan of this zone
+            ("home.example/01PLAN", "home.example", False),
+            ("home.exampl", "home.example/01PLAN", False),
+            ("01PLAN", "home.example/01PLAN", False),
+            ("", "home.example", False),
         ],
     )
-    def test_resource_is_compared_whole(self, resource: str, asked: str, is_covered: bool) -> None:
+    def test_resource_is_compared_whole_or_with_what_it_belongs_to(
+        self, resource: str, asked: str, is_covered: bool
+    ) -> None:
         assert covers([Granted("containers:restart", resource)], "containers:restart", asked) is is_covered
 
     def test_another_act_is_not_covered(self) -> None:
