@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         values: dict[str, str] = {}
         mistakes: list[str] = []
         for variable, (field, is_file) in cls._variables().items():
-            if variable not in given:
+            if variable not in given or (is_file and not given[variable]):  # Compose can empty one, not leave it out
                 continue
             if field in values:
                 mistakes.append(f"{cls.variable(field)} and {cls.variable(field)}_FILE are both set")

@@ -78,6 +78,9 @@ def test_settings_from_a_file_lose_one_line_break(tmp_path: Path, ending: str) -
 def test_settings_every_field_can_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "limit").write_text("3\n")
     assert ExampleSettings.load(GOOD | {"EXAMPLE_LIMIT_FILE": str(tmp_path / "limit")}).limit == 3
+    assert (
+        ExampleSettings.load(GOOD | {"EXAMPLE_LIMIT_FILE": ""}).limit == ExampleSettings.load(GOOD).limit
+    )  # as Compose empties it
 
 
 def test_settings_a_field_named_file_is_a_path_and_has_no_second_form() -> None:
