@@ -11,7 +11,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import idna
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -27,10 +27,32 @@ MAX_NAME = 52  # with "-retained" behind it it names a bucket, which has 63 at m
 _ACCOUNT = re.compile(r"[0-9a-f]{32}")
 _WORKER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_RESOLVER = re.compile(
+    r"\[(?P<v6>[^]]+)\](?::(?P<v6_port>\d{1,5}))?|(?P<v4>[^:]+)(?::(?P<v4_port>\d{1,5}))?|(?P<bare>.+)"
+)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SPF_TERM = re.compile(
+    r"(?:include|exists):[^\s:/]+|(?:a|mx)(?::[^\s:/]+)?(?:/\d{1,3})?|ip[46]:[0-9a-fA-F.:]+(?:/\d{1,3})?"
+)
+_SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DATABASES = ("sqlite:///", "mysql+pymysql://", "mariadb+pymysql://")
+_MAIL_SCHEMES = frozenset({"smtp", "smtps", "imap", "imaps"})
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def resolver_address(text: str) -> tuple[str, int]:
+    """Given ADDRESS, ADDRESS:PORT or [IPv6]:PORT, return address and port (53 by default). Raise ValueError."""
+    match = _RESOLVER.fullmatch(text)
+    try:
+        address = ipaddress.ip_address((match["v6"] or match["v4"] or match["bare"]) if match else "")
+        port = int((match["v6_port"] or match["v4_port"] or 53) if match else 53)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an address such as 1.1.1.1, 127.0.0.1:5353 or [::1]:5353") from None
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"{text!r} has a port that there is not")
+    return str(address), port
 
 
 def domain_name(text: str) -> str:
@@ -81,7 +103,43 @@ class PortalSettings(settings.Settings):
         default=None, description="API token with the permissions that `homeport edge plan` lists"
     )
     cloudflare_account: str | None = Field(default=None, description="Id of the Cloudflare account, 32 hex digits")
-    cloudflare_url: str = Field(default=CLOUDFLARE_URL, description="Cloudflare's API; another one only in tests")
+    cloudflare_url: str = Field(
+        default=CLOUDFLARE_URL, description="Cloudflare's API; another one only in tests and in the demo"
+    )
+    demo: bool = Field(
+        default=False, description="Every page says that this is a demonstration: what it shows is made up"
+    )
+    dns_resolvers: Names = Field(
+        default=("1.1.1.1", "9.9.9.9"),
+        description="Resolvers that are asked what the world sees: ADDRESS, ADDRESS:PORT or [IPv6]:PORT",
+    )
+    dns_poll_s: int = Field(
+        default=300, ge=30, le=86_400, description="Seconds between two readings of all zones: how soon drift is seen"
+    )
+    tunnel_id: str | None = Field(
+        default=None, description="UUID of the Cloudflare Tunnel; by default the only one of the account"
+    )
+    mail_spf: str = Field(
+        default="include:sendgrid.net",
+        description="Mechanisms that the SPF record of a mail domain needs: who sends its mail",
+    )
+    mail_dkim: Names = Field(
+        default=(), description="DKIM keys of a mail domain: SELECTOR=HOST (a CNAME) or SELECTOR=v=DKIM1;... (a TXT)"
+    )
+    mail_dmarc_rua: str | None = Field(
+        default=None, description="Address that receives the DMARC and TLS reports of the mail domains"
+    )
+    mail_relay_url: str | None = Field(
+        default=None, description="Where the canary of a new mail domain is sent from: smtp(s)://user@host:port"
+    )
+    mail_relay_password: SecretStr | None = Field(default=None, description="The relay's password")
+    mail_canary_from: str | None = Field(
+        default=None, description="Sender of the canary: an address that the relay takes, outside the mail domains"
+    )
+    mail_imap_url: str | None = Field(
+        default=None, description="Where the canary is looked for: imap(s)://host:port of the mail server"
+    )
+    mail_canary_s: int = Field(default=600, ge=10, le=3_600, description="Seconds that a canary is waited for")
     edge_zones: Names = Field(
         default=(), description="Domains whose mail comes in through the edge, separated by commas"
     )
@@ -138,9 +196,9 @@ class PortalSettings(settings.Settings):
     @field_validator("cloudflare_account")
     @classmethod
     def _is_account(cls, value: str | None) -> str | None:
-        if value is not None and not _ACCOUNT.fullmatch(value):
+        if value and not _ACCOUNT.fullmatch(value):
             raise ValueError("is not an account id of 32 hex digits")
-        return value
+        return value or None  # as compose.yaml hands on what is not set
 
     @field_validator("cloudflare_url", "edge_mail_api_url", "edge_worker_url")
     @classmethod
@@ -160,6 +218,50 @@ class PortalSettings(settings.Settings):
         if value and urlsplit(value).path:
             raise ValueError("has a path: the signature covers only paths of the wire contract")
         return value
+
+    @field_validator("tunnel_id")
+    @classmethod
+    def _is_tunnel(cls, value: str | None) -> str | None:
+        if value is not None and not _UUID.fullmatch(value):
+            raise ValueError("is not the UUID of a tunnel")
+        return value
+
+    @field_validator("dns_resolvers", mode="before")
+    @classmethod
+    def _split_resolvers(cls, value: object) -> object:
+        parts = tuple(dict.fromkeys(_parts(value))) if isinstance(value, str) else value
+        if not parts:
+            raise ValueError("names no resolver")
+        for part in parts if isinstance(parts, tuple) else ():
+            resolver_address(part)
+        return parts
+
+    @field_validator("mail_spf")
+    @classmethod
+    def _is_spf(cls, value: str) -> str:
+        terms = value.split()
+        for term in terms:
+            if not _SPF_TERM.fullmatch(term):
+                raise ValueError(f"{term!r} is no mechanism such as include:sendgrid.net or ip4:192.0.2.1")
+        return " ".join(terms)
+
+    @field_validator("mail_dkim", mode="before")
+    @classmethod
+    def _split_dkim(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        for part in (parts := _parts(value)):
+            selector, _, target = part.partition("=")
+            if not _SELECTOR.fullmatch(selector) or not target:
+                raise ValueError(f"{part!r} is not SELECTOR=HOST or SELECTOR=v=DKIM1;...")
+            if not target.lower().startswith("v=dkim1"):
+                domain_name(target.replace("_domainkey.", "").rstrip("."))  # the underscore is no host name's
+        return tuple(parts)
+
+    @field_validator("mail_dmarc_rua")
+    @classmethod
+    def _is_rua(cls, value: str | None) -> str | None:
+        return _address(value.removeprefix("mailto:")) if value else None
 
     @field_validator("edge_recipient_delimiter")
     @classmethod
@@ -224,7 +326,18 @@ class PortalSettings(settings.Settings):
             raise ValueError("is not a name of 3 to 52 of a-z, 0-9 and -, with a letter or digit at both ends")
         return value
 
-    @field_validator("edge_alert_mail_from", "edge_alert_mail_to")
+    @field_validator("mail_relay_url", "mail_imap_url")
+    @classmethod
+    def _is_mail_server(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        is_bare = not (parts.path or parts.query or parts.fragment or parts.password)
+        if not is_bare or not parts.hostname or not _port_of(parts) or parts.scheme not in _MAIL_SCHEMES:
+            raise ValueError("is not an address such as smtp://user@host:587 or imaps://host:993, without a password")
+        return value
+
+    @field_validator("edge_alert_mail_from", "edge_alert_mail_to", "mail_canary_from")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         return _address(value) if value else None
@@ -237,6 +350,7 @@ class PortalSettings(settings.Settings):
         for one, other in (
             ("edge_alert_mail_from", "edge_alert_mail_to"),
             ("edge_access_client_id", "edge_access_client_secret"),
+            ("mail_relay_url", "mail_canary_from"),
         ):
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 raise ValueError(f"{self.variable(one)} and {self.variable(other)} belong together: set both or none")
@@ -248,6 +362,12 @@ class PortalSettings(settings.Settings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.state_dir.absolute() / 'portal.sqlite3'}"
+
+    @property
+    def cloudflare_missing(self) -> list[str]:
+        """The names of the variables that are not set, and without which there is no Cloudflare; empty when all are."""
+        needed = ("cloudflare_token", "cloudflare_account")
+        return [self.variable(name) for name in needed if getattr(self, name) is None]
 
     @property
     def edge_bucket(self) -> str:
@@ -267,9 +387,15 @@ class EdgeSettings(PortalSettings):
 
     cloudflare_token: SecretStr = _required("cloudflare_token")
     cloudflare_account: str = _required("cloudflare_account")
-    edge_zones: Names = _required("edge_zones")
     edge_mail_api_url: str = _required("edge_mail_api_url")
     edge_keys_file: Path = _required("edge_keys_file")
+
+
+def _port_of(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        return None
 
 
 def _parts(value: str) -> list[str]:

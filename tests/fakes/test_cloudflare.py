@@ -15,7 +15,7 @@ import pytest
 from cloudflare import AsyncCloudflare
 
 from tests.fakes.cloudflare import EVERY_PERMISSION, PERMISSIONS, CloudflareFake, Permission
-from tests.fakes.cloudflare.state import Address, Bucket, Module, Namespace, Script, Tunnel, Version
+from tests.fakes.cloudflare.state import Address, Bucket, Module, Namespace, Ruleset, Script, Tunnel, Version
 from tests.fakes.conftest import Connect, ask, code_of
 
 # Tokens
@@ -112,6 +112,7 @@ def furnished(cf: CloudflareFake) -> Mapping[str, str]:
     cf.state.namespaces.append(Namespace("n"))
     cf.state.tunnels.append(Tunnel("t", base64.b64encode(bytes(32)).decode()))
     cf.state.addresses.append(Address("a@b.example"))
+    zone.rulesets.append(Ruleset("rules", "http_ratelimit"))
     return {
         "zone_id": zone.id,
         "account_id": cf.account_id,
@@ -126,6 +127,8 @@ def furnished(cf: CloudflareFake) -> Mapping[str, str]:
         "bucket_name": "bucket",
         "object_key:path": "o",
         "tunnel_id": cf.state.tunnels[0].id,
+        "phase": "http_ratelimit",
+        "ruleset_id": zone.rulesets[0].id,
     }
 
 

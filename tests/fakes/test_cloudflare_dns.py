@@ -9,7 +9,8 @@ import pytest
 from cloudflare import AsyncCloudflare
 
 from tests.fakes.cloudflare import CloudflareFake
-from tests.fakes.cloudflare.dns import BATCH_LIMIT
+from tests.fakes.cloudflare.dns import BATCH_LIMIT, BATCH_LIMIT_PAID
+from tests.fakes.cloudflare.envelope import Refused
 from tests.fakes.cloudflare.state import Record
 from tests.fakes.conftest import ask, code_of
 
@@ -53,6 +54,16 @@ async def test_record_is_kept_with_all_its_fields(client: AsyncCloudflare, home:
             None,
         ),
         ({"type": "NS", "content": "ns.example"}, "ns.example", None),
+        (
+            {"type": "HTTPS", "data": {"value": 'alpn="h3"', "target": ".", "priority": 1}},  # in the type's own order
+            '1 . alpn="h3"',
+            None,
+        ),
+        (
+            {"type": "URI", "priority": 0, "data": {"weight": 1, "target": "https://a.example/"}},
+            '1 "https://a.example/"',
+            0,
+        ),
     ],
     ids=lambda value: str(value.get("type")) if isinstance(value, dict) else "",
 )
@@ -156,6 +167,7 @@ REFUSED: list[tuple[int, dict[str, Any]]] = [
     (9102, {"type": "MX", "name": "x", "content": "mx.example"}),
     (9101, {"type": "SRV", "name": "x", "data": {"port": 1}}),
     (9101, {"type": "CAA", "name": "x", "data": {"tag": "issue"}}),
+    (9101, {"type": "TLSA", "name": "x", "data": {"usage": 3, "selector": 1, "matching_type": 1}}),
     (9313, {"type": "A", "name": "x", "content": "192.0.2.1", "comment": "c" * 101}),
     (1004, {"type": "A", "name": "x", "content": "192.0.2.1", "extra_body": {"colour": "red"}}),
     (1004, {"type": "A", "name": "x", "content": "192.0.2.1", "extra_body": {"ttl": "1"}}),
@@ -258,6 +270,79 @@ async def test_batch_is_limited_and_judged_item_by_item(cf: CloudflareFake, clie
     assert cf.state.zones["home.example"].records == []
     await client.dns.records.batch(zone_id=home, posts=good[:BATCH_LIMIT])
     assert len(cf.state.zones["home.example"].records) == BATCH_LIMIT
+
+
+async def test_batch_with_an_unknown_id_changes_nothing(cf: CloudflareFake, client: AsyncCloudflare, home: str) -> None:
+    zone = cf.state.zones["home.example"]
+    zone.records.append(Record("A", "www.home.example", "192.0.2.1", id="1" * 32))
+    change: Any = {"type": "A", "name": "www", "content": "192.0.2.2", "ttl": 1}
+    for batch in (
+        {"deletes": [{"id": "1" * 32}, {"id": "2" * 32}]},
+        {"puts": [change | {"id": "1" * 32}, change | {"id": "2" * 32}]},
+        {"patches": [{"id": "1" * 32, "ttl": 300}, {"id": "2" * 32, "ttl": 300}]},
+        {"deletes": [{"id": "1" * 32}], "patches": [{"id": "1" * 32, "ttl": 300}]},
+    ):
+        with pytest.raises(cloudflare.NotFoundError) as refused:
+            await client.dns.records.batch(zone_id=home, **cast(Any, batch))
+        assert code_of(refused.value) == 81044
+        assert [(record.content, record.ttl) for record in zone.records] == [("192.0.2.1", 1)]
+
+
+async def test_batch_limit_is_that_of_the_zones_plan(cf: CloudflareFake, client: AsyncCloudflare, home: str) -> None:
+    zone = cf.state.zones["home.example"]
+    zone.plan, zone.record_limit = "pro", 10_000
+    posts: Any = [{"type": "TXT", "name": f"h{n}", "content": "x", "ttl": 1} for n in range(BATCH_LIMIT_PAID + 1)]
+    path, token = f"/zones/{home}/dns_records/batch", cf.token()
+    assert ask(cf, token, "POST", path, json={"posts": posts}).status_code == 400
+    assert zone.records == []
+    assert ask(cf, token, "POST", path, json={"posts": posts[:-1]}).status_code == 200
+    assert len(zone.records) == BATCH_LIMIT_PAID
+
+
+async def test_zone_takes_no_more_records_than_it_may_have(
+    cf: CloudflareFake, client: AsyncCloudflare, home: str
+) -> None:
+    zone = cf.state.zones["home.example"]
+    zone.record_limit = 2
+    zone.records += [Record("A", f"h{n}.home.example", "192.0.2.1", id=str(n) * 32) for n in range(2)]
+    post: Any = {"type": "A", "name": "www", "content": "192.0.2.2", "ttl": 1}
+    with pytest.raises(cloudflare.BadRequestError) as refused:
+        await client.dns.records.batch(zone_id=home, posts=[post])
+    assert code_of(refused.value) == 81045
+    await client.dns.records.batch(zone_id=home, deletes=[{"id": "0" * 32}], posts=[post])  # deletes come first
+    assert [record.name for record in zone.records] == ["h1.home.example", "www.home.example"]
+
+
+class TestDashboard:
+    """What a test does as somebody else."""
+
+    def test_edit_changes_the_one_record_and_keeps_the_rest_of_it(self, cf: CloudflareFake) -> None:
+        zone = cf.state.zones["home.example"]
+        zone.records.append(Record("A", "www.home.example", "192.0.2.1", ttl=300, comment="c", tags=["a:b"]))
+        changed = cf.edit("home.example", type="A", name="www", content="192.0.2.9")
+        assert zone.records == [changed]
+        assert (changed.content, changed.ttl, changed.comment, changed.tags) == ("192.0.2.9", 300, "c", ["a:b"])
+
+    def test_edit_makes_what_is_not_there(self, cf: CloudflareFake) -> None:
+        made = cf.edit("home.example", type="MX", name="@", content="mx.example", priority=0)
+        assert (made.name, made.ttl, made.priority) == ("home.example", 1, 0)
+        assert cf.state.zones["home.example"].record("MX") == made
+
+    def test_several_are_told_apart_by_what_they_were(self, cf: CloudflareFake) -> None:
+        zone = cf.state.zones["home.example"]
+        zone.records += [Record("A", "www.home.example", f"192.0.2.{n}") for n in (1, 2)]
+        with pytest.raises(LookupError):
+            cf.edit("home.example", type="A", name="www", content="192.0.2.9")
+        cf.edit("home.example", type="A", name="www", was="192.0.2.2", content="192.0.2.9")
+        cf.remove("home.example", type="A", name="www", was="192.0.2.1")
+        assert [record.content for record in zone.records] == ["192.0.2.9"]
+        with pytest.raises(LookupError):
+            cf.remove("home.example", type="A", name="elsewhere")
+
+    def test_dashboard_refuses_what_cannot_be(self, cf: CloudflareFake) -> None:
+        with pytest.raises(Refused):
+            cf.edit("home.example", type="A", name="www", content="no address")
+        assert cf.state.zones["home.example"].records == []
 
 
 async def test_export_is_a_zone_file(client: AsyncCloudflare, home: str) -> None:

@@ -133,9 +133,7 @@ def test_last_rule_needs_no_hostname(cf: CloudflareFake) -> None:
         {"ingress": [LAST, rule("mail.home.example"), LAST]},
         {"ingress": [rule("mail.home.example", "mail-api"), LAST]},
         {"ingress": [rule("", path="/v1"), rule("", path="/v2")]},
-        {"ingress": [rule("mail.home.example", colour="red"), LAST]},
         {"ingress": [{"hostname": "mail.home.example"}, LAST]},
-        {"warp-routing": {"enabled": True}, "ingress": [LAST]},
     ],
     ids=str,
 )

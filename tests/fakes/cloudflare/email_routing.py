@@ -102,8 +102,13 @@ def _own_domain(call: Call) -> Zone:
 
 
 def _enable(call: Call) -> Answer:
-    """Enable, add what is missing and lock it. A second SPF record isn't added beside a foreign one."""
     zone = _own_domain(call)
+    enable(zone)
+    return _settings(zone)
+
+
+def enable(zone: Zone) -> None:
+    """Enable, add what is missing and lock it. A second SPF record isn't added beside a foreign one. Raise Refused."""
     if _foreign_mx(zone):
         raise Refused(409, 2008, "Conflict: the zone has MX records of another mail service; delete them first.")
     has_spf = any(r.type == "TXT" and r.name == zone.name and "v=spf1" in r.content for r in zone.records)
@@ -112,7 +117,6 @@ def _enable(call: Call) -> Answer:
             zone.records.append(wanted)
     zone.routing.enabled = zone.routing.records_locked = True
     zone.routing.modified = now()
-    return _settings(zone)
 
 
 def _disable(call: Call) -> Answer:

@@ -118,11 +118,19 @@ def _dump(body: Json) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def page(call: Call, items: Sequence[Any], *, per_page: int, most: int, least: int = 1) -> Answer:
+def page(
+    call: Call,
+    items: Sequence[Any],
+    *,
+    per_page: int,
+    most: int,
+    least: int = 1,
+    shown_as: Callable[[Any], Any] = lambda item: item,
+) -> Answer:
     """Answer one page; past the end an empty one, which is how the SDK's iterators learn that they are done."""
     size = integer(call, "per_page", per_page, least=least, most=most)
     number = integer(call, "page", 1, least=1, most=10**9)
-    shown = items[(number - 1) * size : number * size]
+    shown = [shown_as(item) for item in items[(number - 1) * size : number * size]]
     info = {
         "page": number,
         "per_page": size,
@@ -130,7 +138,7 @@ def page(call: Call, items: Sequence[Any], *, per_page: int, most: int, least: i
         "total_count": len(items),
         "total_pages": math.ceil(len(items) / size),
     }
-    return success(list(shown), info=info)
+    return success(shown, info=info)
 
 
 def cursor_slice(call: Call, names: Sequence[str], size: int) -> tuple[Sequence[str], str]:

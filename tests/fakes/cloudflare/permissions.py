@@ -46,6 +46,7 @@ KV_READ = Permission("Workers KV Storage Read", "account")
 KV_WRITE = Permission("Workers KV Storage Write", "account")
 R2_READ = Permission("Workers R2 Storage Read", "account")
 R2_WRITE = Permission("Workers R2 Storage Write", "account")
+WAF_READ, WAF_WRITE = Permission("Zone WAF Read", "zone"), Permission("Zone WAF Write", "zone")
 TUNNEL_READ = Permission("Cloudflare Tunnel Read", "account")
 TUNNEL_WRITE = Permission("Cloudflare Tunnel Write", "account")
 
@@ -56,6 +57,7 @@ _SCRIPT = "/accounts/{account_id}/workers/scripts/{script_name}"
 _KV = "/accounts/{account_id}/storage/kv/namespaces"
 _R2 = "/accounts/{account_id}/r2/buckets"
 _TUNNEL = "/accounts/{account_id}/cfd_tunnel"
+_RULESETS = "/zones/{zone_id}/rulesets"
 
 # (method, route) -> what it takes; None: any valid token.
 PERMISSIONS: dict[tuple[str, str], Permission | None] = {
@@ -142,6 +144,11 @@ PERMISSIONS: dict[tuple[str, str], Permission | None] = {
     ("GET", _R2 + "/{bucket_name}/objects/{object_key:path}"): R2_READ,
     ("PUT", _R2 + "/{bucket_name}/objects/{object_key:path}"): R2_WRITE,
     ("DELETE", _R2 + "/{bucket_name}/objects/{object_key:path}"): R2_WRITE,
+    ("POST", _RULESETS): WAF_WRITE,
+    ("GET", _RULESETS + "/phases/{phase}/entrypoint"): WAF_READ,
+    ("POST", _RULESETS + "/{ruleset_id}/rules"): WAF_WRITE,
+    ("PATCH", _RULESETS + "/{ruleset_id}/rules/{rule_id}"): WAF_WRITE,
+    ("DELETE", _RULESETS + "/{ruleset_id}/rules/{rule_id}"): WAF_WRITE,
     ("GET", _TUNNEL): TUNNEL_READ,
     ("POST", _TUNNEL): TUNNEL_WRITE,
     ("GET", _TUNNEL + "/{tunnel_id}"): TUNNEL_READ,

@@ -20,17 +20,17 @@ from urllib.parse import parse_qsl, unquote
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tests.fakes.cloudflare import accounts, bindings, dns, email_routing, kv, r2, tunnels, workers
+from tests.fakes.cloudflare import accounts, bindings, dns, email_routing, kv, r2, rulesets, tunnels, workers
 from tests.fakes.cloudflare.envelope import Answer, Call, Endpoint, Refused, failure, parts_of
 from tests.fakes.cloudflare.faults import Fault, Faults, How, RateLimit
 from tests.fakes.cloudflare.permissions import EVERY_PERMISSION, PERMISSIONS, Permission, Token, implied, refusal
-from tests.fakes.cloudflare.state import State, Zone
+from tests.fakes.cloudflare.state import Record, State, Zone
 from tests.services.process import free_port
 
 BASE = "/client/v4"
 MAX_BODY_BYTES = 110 * 1024**2  # Cloudflare's own limit on a request is 100 MB on the Free plan
 
-_ROUTES = [r for m in (accounts, dns, email_routing, workers, bindings, kv, r2, tunnels) for r in m.ROUTES]
+_ROUTES = [r for m in (accounts, dns, email_routing, workers, bindings, kv, r2, tunnels, rulesets) for r in m.ROUTES]
 _READS_BY_POST = re.compile(r"/bulk/get$")
 _AUTHORIZATION = re.compile(r"Bearer ([A-Za-z0-9_-]{40,})")
 _NO_ROUTE = "Could not route to {}, perhaps your object identifier is invalid?"
@@ -79,14 +79,17 @@ class CloudflareFake:
 
     zones   names of the zones that the account starts with, all active, with no records
     clock   for the rate limit
+    port    default: a free one
     """
 
-    def __init__(self, zones: Iterable[str] = (), *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, zones: Iterable[str] = (), *, clock: Callable[[], float] = time.monotonic, port: int | None = None
+    ) -> None:
         self.state = State()
         for name in zones:
             self.state.zones[name] = Zone(name)
         self.requests: list[Request] = []
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self._tokens: dict[str, Token] = {}
         self._faults = Faults()
         self._rate_limit = RateLimit(clock)
@@ -135,6 +138,44 @@ class CloudflareFake:
         token = Token(implied(groups) - lacking, None if zones is None else frozenset(zones), status)
         self._tokens[token.secret] = token
         return token.secret
+
+    def revoke(self, token: str) -> None:
+        """Forget a token, as the account's owner does by deleting it."""
+        del self._tokens[token]
+
+    def edit(self, zone: str, *, type: str, name: str, was: str | None = None, **given: Any) -> Record:  # noqa: A002
+        """Write a record as somebody at the dashboard does: nobody here is told.
+
+        The given fields (content, data, ttl, comment ...) go into the one record of this type and name, or make a new
+        one where there is none.
+        was      its content, where several have this type and name; a record of other content is then another one
+        raises   LookupError when several do; what else can't be, Refused
+        """
+        draft = dns.Draft(self.state.zones[zone])
+        record = self._one(zone, type, name, was)
+        if record is None:
+            record = draft.create({"ttl": 1, **given, "type": type, "name": name})
+        else:
+            record = draft.change(record.id, given, keep=True)
+        draft.commit()
+        return record
+
+    def remove(self, zone: str, *, type: str, name: str, was: str | None = None) -> None:  # noqa: A002
+        """Delete a record as somebody at the dashboard does. Raise LookupError unless it is one."""
+        record = self._one(zone, type, name, was)
+        if record is None:
+            raise LookupError(f"no record {type} {name}")
+        draft = dns.Draft(self.state.zones[zone])
+        draft.remove(record.id)
+        draft.commit()
+
+    def _one(self, zone: str, type_: str, name: str, was: str | None) -> Record | None:
+        full = dns.full_name(self.state.zones[zone], name)
+        found = [each for each in self.state.zones[zone].records if (each.type, each.name) == (type_, full)]
+        found = [each for each in found if was in (None, each.content)]
+        if len(found) > 1:
+            raise LookupError(f"{len(found)} records {type_} {full}")
+        return found[0] if found else None
 
     def fail(
         self,

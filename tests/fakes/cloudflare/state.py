@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ class Record:
     tags: list[str] = field(default_factory=list)
     data: Json | None = None
     settings: Json = field(default_factory=dict)
+    private_routing: bool | None = None
     id: str = field(default_factory=new_id)
     created_on: str = field(default_factory=now)
     modified_on: str = field(default_factory=now)
@@ -90,11 +92,30 @@ class Routing:
 
 
 @dataclass(slots=True)
+class Ruleset:
+    """The entry point of one phase of a zone; rules as answers show them."""
+
+    name: str
+    phase: str
+    rules: list[Json] = field(default_factory=list)
+    version: int = 1
+    id: str = field(default_factory=new_id)
+    last_updated: str = field(default_factory=now)
+
+
+@dataclass(slots=True)
 class Zone:
+    """plan          free, pro, business or enterprise
+    record_limit   how many records it may have; of the free plan's zones since September 2024
+    """
+
     name: str
     records: list[Record] = field(default_factory=list)
     routing: Routing = field(default_factory=Routing)
+    rulesets: list[Ruleset] = field(default_factory=list)
     status: str = "active"
+    plan: str = "free"
+    record_limit: int = 200
     id: str = field(default_factory=new_id)
     created_on: str = field(default_factory=now)
 
@@ -243,6 +264,7 @@ class State:
     subdomain             the account's workers.dev subdomain; None: never chosen
     routing_blind_to      script name -> how many more rule writes refuse a Worker of that name as unknown: Email
                           Routing hears of a fresh Worker late (README, "Email Routing")
+    before_config_put     each is called once, just before a tunnel's configuration is put: another writer
     """
 
     account_id: str = field(default_factory=new_id)
@@ -256,6 +278,7 @@ class State:
     r2_enabled: bool = True
     subdomain: str | None = "homeport-test"
     routing_blind_to: dict[str, int] = field(default_factory=dict)
+    before_config_put: list[Callable[[Tunnel], None]] = field(default_factory=list)
 
     def zone(self, zone_id: str) -> Zone | None:
         return next((zone for zone in self.zones.values() if zone.id == zone_id), None)

@@ -168,10 +168,13 @@ def _get_config(call: Call) -> Answer:
 
 
 def _put_config(call: Call) -> Answer:
-    """Replace the whole configuration: what the body doesn't say is gone."""
+    """Replace the whole configuration: what the body doesn't say is gone, what the SDK doesn't know is kept."""
     query(call)
-    given = body(call, ConfigurationUpdateParams, optional=["hostname"])  # required by the SDK, absent in a last rule
+    # The host name is required by the SDK and absent in a last rule.
+    given = body(call, ConfigurationUpdateParams, optional=["hostname"], is_open=True)
     tunnel = _find(call, is_change=True)
+    if call.state.before_config_put:
+        call.state.before_config_put.pop(0)(tunnel)
     config = given.get("config", {})
     _judge_ingress(config.get("ingress"))
     tunnel.config = config

@@ -8,6 +8,7 @@ unless the SDK's classes were altered, and validates lists lazily.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import types
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
@@ -31,6 +32,7 @@ def body(
     partial: bool = False,
     code: int = 10001,
     optional: Collection[str] = (),
+    is_open: bool = False,
 ) -> Json:
     """Return the request's JSON object when it fits `params`.
 
@@ -39,9 +41,12 @@ def body(
     partial     no field is required (PATCH)
     optional    fields the SDK requires and the API doesn't
     code        Cloudflare's error code of this product for a malformed body
+    is_open     what the SDK doesn't know is let through, where Cloudflare keeps it
     raises      Refused 400
     """
-    given: Json = checked(call.json(), params, elsewhere=elsewhere, partial=partial, code=code, optional=optional)
+    given: Json = checked(
+        call.json(), params, elsewhere=elsewhere, partial=partial, code=code, optional=optional, is_open=is_open
+    )
     return given
 
 
@@ -53,8 +58,9 @@ def checked(
     partial: bool = False,
     code: int = 10001,
     optional: Collection[str] = (),
+    is_open: bool = False,
 ) -> Any:
-    checker = _Checker({*elsewhere, *_EVERYWHERE}, partial=partial, optional=optional)
+    checker = _Checker({*elsewhere, *_EVERYWHERE}, partial=partial, optional=optional, is_open=is_open)
     for fault in checker.faults(value, params, "body", top=True):
         raise Refused(400, code, f"Invalid request: {fault}")
     return value
@@ -76,10 +82,13 @@ def one_of(call: Call, name: str, *allowed: str) -> str | None:
 
 
 class _Checker:
-    def __init__(self, elsewhere: Collection[str], *, partial: bool, optional: Collection[str]) -> None:
+    def __init__(
+        self, elsewhere: Collection[str], *, partial: bool, optional: Collection[str], is_open: bool = False
+    ) -> None:
         self._elsewhere = elsewhere
         self._partial = partial
         self._optional = optional
+        self._is_open = is_open
 
     def faults(self, value: Any, hint: Any, where: str, *, top: bool = False) -> Iterator[str]:
         hint = _bare(hint)
@@ -110,10 +119,10 @@ class _Checker:
             raise AssertionError(f"{where}: {hint!r} is a type this check doesn't know")
 
     def _union(self, value: Any, members: tuple[Any, ...], where: str, *, top: bool) -> Iterator[str]:
-        found = [list(self.faults(value, member, where, top=top)) for member in members]
+        meant = [member for member in members if _names_type(value, member)] or members
+        found = [list(self.faults(value, member, where, top=top)) for member in meant]
         if all(found):
-            named = [list_ for list_, member in zip(found, members, strict=True) if _names_type(value, member)]
-            yield from min(named or found, key=len)
+            yield from min(found, key=len)
 
     def _object(self, value: Any, hint: Any, where: str, *, top: bool) -> Iterator[str]:
         if not isinstance(value, dict):
@@ -121,7 +130,7 @@ class _Checker:
             return
         fields = _fields(hint)
         for name in value:
-            if name not in fields or (top and name in self._elsewhere):
+            if (name not in fields and not self._is_open) or (top and name in self._elsewhere):
                 yield f"{where} has the unknown field {name!r}"
         for name, (field_hint, required) in fields.items():
             if name in value:
@@ -156,6 +165,7 @@ def _bare(hint: Any) -> Any:
     return hint
 
 
+@functools.cache  # reading the annotations of the SDK's 20 kinds of records takes longer than judging one
 def _fields(hint: Any) -> dict[str, tuple[Any, bool]]:
     """Return wire name -> (type, required) of a TypedDict."""
     fields: dict[str, tuple[Any, bool]] = {}

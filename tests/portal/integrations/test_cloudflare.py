@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import operator
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from portal.integrations import cloudflare as module
 from portal.integrations.cloudflare import (
     CALLS,
+    CONCURRENCY,
     LISTS,
     PAGES_MAX,
     READ_TRIES,
@@ -25,11 +29,26 @@ from portal.integrations.cloudflare import (
     Unreachable,
     Upstream,
     Zone,
+    telling,
 )
+from portal.settings import PortalSettings
 from tests.fakes.cloudflare import CloudflareFake
 from tests.fakes.cloudflare.state import Namespace, Object, Record
+from tests.fakes.cloudflare.state import Zone as FakeZone
 from tests.portal.conftest import HOME, TWO
 from tests.services.process import free_port
+
+
+class Hands:
+    """A clock that a test sets."""
+
+    at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
 
 
 @pytest.fixture
@@ -121,6 +140,69 @@ class TestReading:
         assert await client.read_bytes("kv.namespaces.values.get", "a/b", namespace_id=namespace.id) == value
 
 
+class TestZones:
+    async def test_all_of_the_account_are_listed_as_cloudflare_sent_them(
+        self, client: Cloudflare, cf: CloudflareFake
+    ) -> None:
+        cf.state.zones["paid.example"] = FakeZone("paid.example", status="pending", plan="pro")
+        found = {zone["name"]: zone for zone in await client.zones()}
+        assert set(found) == {HOME, TWO, "paid.example"}
+        assert (found["paid.example"]["status"], found["paid.example"]["plan"]["legacy_id"]) == ("pending", "pro")
+
+    async def test_missing_permission_to_list_them_is_named(self, cf: CloudflareFake) -> None:
+        async with connect(cf, cf.token(without=["Zone Read"])) as client:
+            with pytest.raises(MissingPermission, match="the permission Zone Read for all zones"):
+                await client.zones()
+
+
+class TestRecords:
+    @pytest.fixture
+    def few_a_page(self, monkeypatch: pytest.MonkeyPatch, cf: CloudflareFake) -> list[Record]:
+        monkeypatch.setattr(module, "RECORDS_PER_PAGE", 2)
+        records = cf.state.zones[HOME].records
+        records += [Record("A", f"h{number}.{HOME}", "192.0.2.1") for number in range(5)]
+        return records
+
+    async def test_all_pages_are_one_list(
+        self, client: Cloudflare, cf: CloudflareFake, few_a_page: list[Record]
+    ) -> None:
+        found = await client.records(await client.zone(HOME))
+        assert [record["name"] for record in found] == [record.name for record in few_a_page]
+
+    async def test_list_that_changes_between_two_pages_is_read_again(
+        self, client: Cloudflare, cf: CloudflareFake, few_a_page: list[Record]
+    ) -> None:
+        """The third record slides to the first page, which has been read, when one of that goes."""
+        zone = await client.zone(HOME)
+        cf.fail("GET", "dns_records", 429, retry_after=0, skip=1)
+        with telling(lambda line: cf.remove(HOME, type="A", name="h0")):
+            found = await client.records(zone)
+        assert [record["name"] for record in found] == [f"h{number}.{HOME}" for number in range(1, 5)]
+
+    async def test_list_that_never_holds_still_is_an_error_and_not_half_a_list(
+        self, client: Cloudflare, cf: CloudflareFake, few_a_page: list[Record]
+    ) -> None:
+        few_a_page += [Record("A", f"more{number}.{HOME}", "192.0.2.1") for number in range(20)]
+        zone = await client.zone(HOME)
+        left = iter(range(5))
+        for number in range(3):
+            cf.fail("GET", "dns_records", 429, retry_after=0, skip=1 + 13 * number)
+        with (
+            telling(lambda line: cf.remove(HOME, type="A", name=f"h{next(left)}")),
+            pytest.raises(Upstream, match="change faster than they can be listed"),
+        ):
+            await client.records(zone)
+
+    async def test_batch_goes_out_as_it_is_given(self, client: Cloudflare, cf: CloudflareFake) -> None:
+        """Members that the SDK does not know are Cloudflare's to judge."""
+        zone = await client.zone(HOME)
+        post = {"type": "A", "name": "www", "content": "192.0.2.1", "ttl": 1}
+        done = await client.change("dns.records.batch", zone=zone, posts=[post], settled=never)
+        assert [record["name"] for record in done["posts"]] == [f"www.{HOME}"]
+        with pytest.raises(Upstream, match="unknown field 'colour'"):
+            await client.change("dns.records.batch", zone=zone, posts=[post | {"colour": "red"}], settled=never)
+
+
 class TestChanging:
     async def test_is_done_once(self, client: Cloudflare, cf: CloudflareFake) -> None:
         assert (await client.change("kv.namespaces.create", title="n", settled=never))["title"] == "n"
@@ -178,8 +260,84 @@ class TestRateLimit:
             await client.read_pages("kv.namespaces.list")
         assert len(cf.requests) == 4
 
+    async def test_whoever_waits_is_told_and_nobody_else(self, client: Cloudflare, cf: CloudflareFake) -> None:
+        heard: dict[str, list[str]] = {"one": [], "two": []}
+
+        async def ask(name: str, path: str) -> None:
+            with telling(heard[name].append):
+                await client.read_pages(path)
+
+        cf.fail("*", "/namespaces", 429, retry_after=0)
+        await asyncio.gather(ask("one", "kv.namespaces.list"), ask("two", "zones.list"))
+        assert heard == {"one": ["Cloudflare limits the rate of requests; waiting 0 s"], "two": []}
+
+    async def test_long_one_is_waited_out_where_somebody_is_told(
+        self, client: Cloudflare, cf: CloudflareFake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "RATE_WAIT_S", 0.5)
+        cf.fail("*", "/namespaces", 429, retry_after=1, times=2)
+        with pytest.raises(RateLimited) as limited:
+            await client.read_pages("kv.namespaces.list")
+        assert limited.value.retry_in_s == 1
+        with telling(lambda line: None):
+            assert await client.read_pages("kv.namespaces.list") == []
+
+
+class TestManyAtOnce:
+    async def test_requests_under_way_are_bounded(self, client: Cloudflare, cf: CloudflareFake) -> None:
+        cf.fail("GET", "/namespaces", "hang", times=math.inf)
+        tasks = [asyncio.create_task(client.read_pages("kv.namespaces.list")) for _ in range(3 * CONCURRENCY)]
+        async with asyncio.timeout(20):
+            while len(cf.requests) < CONCURRENCY:  # noqa: ASYNC110 - the server is another thread
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert len(cf.requests) == CONCURRENCY
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        cf.heal()
+        assert await client.read_pages("kv.namespaces.list") == []  # who was cancelled gave its slot back
+
+    async def test_first_use_by_many_is_one_client(self, cf: CloudflareFake) -> None:
+        async with connect(cf) as client:
+            found = await asyncio.gather(*(client.zone(HOME) for _ in range(CONCURRENCY)))
+        assert set(found) == {Zone(cf.zone_id(HOME), HOME)}
+
 
 class TestRefusals:
+    async def test_token_is_asked_for_again_after_a_minute(self, cf: CloudflareFake) -> None:
+        """The portal lives for months: a token that was revoked is not one that lacks a permission."""
+        clock = Hands()
+        secret = cf.token(without=["DNS Read"])
+        client = Cloudflare(SecretStr(secret), account=cf.account_id, url=cf.url, say=print, clock=clock)
+        async with client:
+            zone = await client.zone(HOME)
+            for _ in range(2):
+                with pytest.raises(MissingPermission):
+                    await client.records(zone)
+            assert len([each for each in cf.requests if each.path.endswith("/verify")]) == 2
+            cf.revoke(secret)
+            clock.at += 61
+            with pytest.raises(TokenRefused):
+                await client.records(zone)
+
+    async def test_missing_permission_for_one_zone_leaves_the_others(self, cf: CloudflareFake) -> None:
+        async with connect(cf, cf.token()) as client:
+            home, two = await client.zone(HOME), await client.zone(TWO)
+        async with connect(cf, cf.token(zones=[TWO])) as client:
+            with pytest.raises(MissingPermission, match=f"DNS Read for zone {HOME}"):
+                await client.records(home)
+            assert await client.records(two) == []
+
+    async def test_quoted_text_is_one_line_of_printable_characters(
+        self, client: Cloudflare, cf: CloudflareFake
+    ) -> None:
+        cf.fail("GET", "/zones", 400, message="a\x1b[31m\u202eb\r\n" + "x" * 5_000)
+        with pytest.raises(Upstream) as refused:
+            await client.zone(HOME)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 400
+
     async def test_missing_permission_is_named_with_its_resource(self, cf: CloudflareFake) -> None:
         async with connect(cf, cf.token(without=["DNS Read"])) as client:
             zone = await client.zone(HOME)
@@ -224,6 +382,16 @@ async def test_global_key_in_the_environment_is_not_used(cf: CloudflareFake, mon
     monkeypatch.setenv("CLOUDFLARE_API_USER_SERVICE_KEY", "v1.0-x")
     async with connect(cf) as client:
         assert (await client.zone(HOME)).name == HOME
+
+
+def test_settings_without_an_account_are_no_client() -> None:
+    given = {"HOMEPORT_PORTAL_STATE_DIR": "/nowhere", "HOMEPORT_PORTAL_CLOUDFLARE_TOKEN": "x" * 40}
+    settings = PortalSettings.load(given)
+    assert Cloudflare.of(settings) is None
+    assert settings.cloudflare_missing == ["HOMEPORT_PORTAL_CLOUDFLARE_ACCOUNT"]
+    settings = PortalSettings.load(given | {"HOMEPORT_PORTAL_CLOUDFLARE_ACCOUNT": "0" * 32})
+    assert Cloudflare.of(settings) is not None
+    assert settings.cloudflare_missing == []
 
 
 def test_page_cap_is_far_above_what_an_account_has() -> None:
