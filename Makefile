@@ -29,7 +29,7 @@ client: front-end ## the front end's API client anew, after a change of the port
 	@$(BIN)/homeport portal openapi > $(FRONT_END)/openapi.json
 	@$(NPM_RUN) $(FRONT_END) client
 
-run: setup front-end $(if $(EDGE),worker) ## start Homeport on 127.0.0.1, without Docker, accounts or root; EDGE=1: with its edge
+run: setup front-end $(if $(EDGE),worker) ## start Homeport on 127.0.0.1, without Docker, accounts or root; EDGE=1: with its edge; DEMO=1: with a sample zone
 	@$(BIN)/python scripts/run.py
 
 check: lint types imports node-test ## the inner loop: lint, types, imports and the quick tests, in 2 minutes
@@ -82,9 +82,10 @@ bench-mail: setup ## measure the mail path against Postfix on one Dovecot; SCAN=
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.mail $(if $(SCAN),--scan)
 
-bench-portal: setup front-end ## measure the portal with 200 containers and ten operators watching
+bench-portal: setup front-end ## measure the portal with 200 containers and ten operators watching, and a zone of 10,000 records
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.portal
+	@$(BIN)/python -m tests.bench.dns
 	@$(BIN)/python -m tests.bench.first_load
 	@$(BIN)/python -m tests.bench.log_view
 

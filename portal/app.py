@@ -45,13 +45,23 @@ from portal.containers.service import Containers
 from portal.dashboard.probes import DatabaseProbe
 from portal.dashboard.routes import router as dashboard_routes
 from portal.db import Database
+from portal.dns.posture.routes import router as posture_routes
+from portal.dns.posture.service import Posture
+from portal.dns.routes import router as dns_routes
+from portal.dns.service import DnsRoom
+from portal.dns.tunnel.routes import router as tunnel_routes
+from portal.dns.tunnel.service import Tunnels
+from portal.edge.uses import EdgeUses
 from portal.idempotency import Idempotency
+from portal.integrations.cloudflare import Cloudflare
 from portal.operations import plans, records
 from portal.operations.hub import Hub
 from portal.operations.plans import Plans
 from portal.operations.routes import router as operations_routes
 from portal.operations.runner import Runner
-from portal.probes import Readings, Uses
+from portal.probes import Readings, UsedBy, Uses
+from portal.recipes.mail_domain.routes import router as mail_domain_routes
+from portal.recipes.mail_domain.service import MailDomains
 from portal.scheduler import Job, Scheduler
 from portal.settings import PortalSettings
 from portal.web import door, openapi
@@ -67,10 +77,11 @@ class Adapters:
 
     broker: Broker
     clock: Clock = field(default_factory=SystemClock)
+    cloudflare: Cloudflare | None = None  # None: its token or its account is not set
 
     @classmethod
     def of(cls, settings: PortalSettings) -> Adapters:
-        return cls(broker=Broker(settings.broker_socket))
+        return cls(broker=Broker(settings.broker_socket), cloudflare=Cloudflare.of(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,10 @@ class Portal:
     containers: Containers
     run_state: RunState
     backups: Backups
+    dns: DnsRoom
+    tunnels: Tunnels
+    posture: Posture
+    mail_domains: MailDomains
     idempotency: Idempotency
     uses: Uses
     readings: Readings
@@ -122,6 +137,10 @@ def create_app(settings: PortalSettings, adapters: Adapters) -> FastAPI:
         container_plan_routes,
         containers_routes,
         backups_routes,
+        tunnel_routes,
+        posture_routes,
+        dns_routes,
+        mail_domain_routes,
         dashboard_routes,
     ):
         app.include_router(router)
@@ -134,11 +153,13 @@ def create_app(settings: PortalSettings, adapters: Adapters) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) -> AsyncIterator[None]:
     """Start the parts, each after what it needs, and end them in reverse."""
-    clock, broker = adapters.clock, adapters.broker
+    clock, broker, cf = adapters.clock, adapters.broker, adapters.cloudflare
     async with AsyncExitStack() as stack:
         db = Database(settings.database)
         stack.callback(db.close)
         stack.push_async_callback(broker.close)
+        if cf is not None:
+            stack.push_async_callback(cf.close)
         site, seal = Site.from_public_url(settings.public_url), Seal.at(settings.state_dir / "secret.key")
         auth = Auth(db, site=site, seal=seal, clock=clock)
         hub = Hub()
@@ -147,11 +168,29 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         stack.callback(hub.close)
         containers = Containers.of(broker, db, hub, runner, clock, settings.state_dir)
         stack.push_async_callback(containers.close)
-        run_state = RunState(containers, broker, runner, Plans(db, runner, clock))
+        plans_ = Plans(db, runner, clock)
+        run_state = RunState(containers, broker, runner, plans_)
         backups = Backups.of(settings.backup_dir, broker, hub, runner, clock)
         stack.push_async_callback(backups.close)
-        readings = Readings([DatabaseProbe(db, clock), *containers.probes, *backups.probes], clock)
-        scheduler = Scheduler(_jobs(db, clock, readings), clock)
+        rooms: dict[str, UsedBy] = {"containers": containers, "edge": EdgeUses(settings)}
+        uses = Uses(rooms)
+        dns = DnsRoom.of(cf, db, hub, runner, plans_, uses, clock, settings)
+        stack.push_async_callback(dns.close)
+        rooms["dns"] = dns
+        tunnels = Tunnels.of(cf, dns, broker, plans_, uses, clock, settings)
+        stack.push_async_callback(tunnels.close)
+        rooms["tunnel"] = tunnels
+        posture = Posture.of(cf, dns, clock, settings)
+        stack.push_async_callback(posture.close)
+        dns.propagate = posture.propagation
+        mail_domains = MailDomains.of(cf, dns, posture, db, runner, plans_, clock, settings)
+        stack.push_async_callback(mail_domains.close)
+        posture.watch(mail_domains.names)
+        dns.mail_domains = mail_domains.names
+        probes = [probe for room in (containers, backups, dns, tunnels, posture, mail_domains) for probe in room.probes]
+        readings = Readings([DatabaseProbe(db, clock), *probes], clock)
+        jobs_of_rooms = [job for room in (dns, tunnels, posture, mail_domains) for job in room.jobs]
+        scheduler = Scheduler([*_jobs(db, clock, readings), *jobs_of_rooms], clock)
         app.state.portal = Portal(
             settings=settings,
             clock=clock,
@@ -163,14 +202,22 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
             containers=containers,
             run_state=run_state,
             backups=backups,
+            dns=dns,
+            tunnels=tunnels,
+            posture=posture,
+            mail_domains=mail_domains,
             idempotency=Idempotency(db, clock, seal.key_for("idempotency")),
-            uses=Uses({"containers": containers}),
+            uses=uses,
             readings=readings,
             scheduler=scheduler,
         )
         containers.begin()  # they tell the runner how their acts are re-checked
         run_state.begin()
         backups.begin()
+        dns.begin()
+        tunnels.begin()
+        posture.begin()
+        mail_domains.begin()
         await runner.recover()
         jobs = asyncio.create_task(scheduler.run())
         stack.push_async_callback(_end, jobs)

@@ -8,12 +8,17 @@ says so.
 
 EDGE=1 puts the edge in front: the built Email Worker in workerd, with its cron and with bucket and lists under
 ./var/edge. The sample is then a raw letter that goes through it. EDGE_PORT=N chooses another port than 8787.
+
+DEMO=1 gives the portal a Cloudflare that is made up (tests/fakes/cloudflare/demo.py), with sample zones, mail and a
+tunnel. Its portal is one of its own, under ./var/demo, which begins anew with each run, and says on every page that
+this is a demonstration.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +39,7 @@ VAR = ROOT / "var" / "mail"
 MAILDIR = VAR / "maildir"
 HOMEPORT = Path(sys.executable).with_name("homeport")
 PORTAL = ROOT / "var" / "portal"
+DEMO = ROOT / "var" / "demo"
 EDGE = ROOT / "var" / "edge"
 LETTER = EDGE / "letter.eml"
 NODE = ROOT / ".node" / "bin" / "node"
@@ -56,7 +62,7 @@ This letter came to the Email Worker, which signed it and posted it to the mail 
 """
 
 
-def environment(portal_port: int = 8080) -> dict[str, str]:
+def environment(portal_port: int = 8080, portal: Path = PORTAL) -> dict[str, str]:
     """The settings of this run; those of the caller's shell are for another one."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")}
     return inherited | {
@@ -66,8 +72,8 @@ def environment(portal_port: int = 8080) -> dict[str, str]:
         "HOMEPORT_MAIL_HOSTNAME": "localhost",
         "HOMEPORT_MAIL_DOMAINS": DOMAIN,
         "HOMEPORT_MAIL_LOG_FORMAT": "text",
-        "HOMEPORT_PORTAL_STATE_DIR": str(PORTAL / "state"),
-        "HOMEPORT_PORTAL_BROKER_SOCKET": str(PORTAL / "broker" / "broker.sock"),
+        "HOMEPORT_PORTAL_STATE_DIR": str(portal / "state"),
+        "HOMEPORT_PORTAL_BROKER_SOCKET": str(portal / "broker" / "broker.sock"),
         "HOMEPORT_PORTAL_PUBLIC_URL": f"http://localhost:{portal_port}",
         "HOMEPORT_PORTAL_LOG_FORMAT": "text",
         "HOMEPORT_BROKER_LOG_FORMAT": "text",
@@ -77,7 +83,7 @@ def environment(portal_port: int = 8080) -> dict[str, str]:
 def main() -> int:
     port, portal_port, edge_port = port_from("PORT", 8025), port_from("PORTAL_PORT", 8080), port_from("EDGE_PORT", 8787)
     url, portal_url, edge_url = (f"http://127.0.0.1:{number}" for number in (port, portal_port, edge_port))
-    has_edge = os.environ.get("EDGE", "") not in ("", "0")
+    has_edge, is_demo = (os.environ.get(name, "") not in ("", "0") for name in ("EDGE", "DEMO"))
     MAILDIR.mkdir(parents=True, exist_ok=True, mode=0o700)  # the transport never makes its own root
     if not (VAR / "keys").exists():
         subprocess.run([HOMEPORT, "mail", "keys", "new"], env=environment(), check=True)
@@ -103,9 +109,14 @@ def main() -> int:
             explain_edge(edge_url, processes["ingress"].pid)
         else:
             post_sample(url)
-        processes |= start_portal(portal_port)
+        settings = environment(portal_port)
+        if is_demo:
+            processes["cloudflare"], cloudflare = start_cloudflare()
+            shutil.rmtree(DEMO, ignore_errors=True)
+            settings = environment(portal_port, DEMO) | cloudflare
+        processes |= start_portal(portal_port, settings)
         wait_until_alive(portal_url, "/livez", processes)
-        explain(url, portal_port)
+        explain(url, portal_port, is_demo=is_demo)
         watch(processes)
     except KeyboardInterrupt:
         print("\nStopping ...", flush=True)
@@ -150,9 +161,29 @@ def prepare_edge(url: str) -> None:
     LETTER.write_bytes(SAMPLE.replace("\n", "\r\n").encode())
 
 
-def start_portal(port: int) -> dict[str, subprocess.Popen[bytes]]:
+def start_cloudflare() -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """Start what stands in for Cloudflare, and return with it the settings that lead the portal there.
+
+    It ends when its standard input does, so also when we are killed.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes.cloudflare"],
+        env=environment(),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit("homeport: error: the sample Cloudflare does not start; its reason stands above")
+    keys = {"HOMEPORT_PORTAL_EDGE_KEYS_FILE": str(VAR / "keys")}
+    return process, json.loads(line) | keys
+
+
+def start_portal(port: int, settings: dict[str, str]) -> dict[str, subprocess.Popen[bytes]]:
     """Start the portal, and the broker, which is the only one of the two that could speak to Docker."""
-    settings = environment(port)
     broker_socket = Path(settings["HOMEPORT_PORTAL_BROKER_SOCKET"])
     broker_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     subprocess.run([HOMEPORT, "portal", "migrate"], env=settings, check=True, stdout=subprocess.DEVNULL)
@@ -234,16 +265,17 @@ The cron drains what is retained; it runs every minute by itself.""",
     )
 
 
-def explain(url: str, portal_port: int) -> None:
+def explain(url: str, portal_port: int, *, is_demo: bool) -> None:
     homeport = HOMEPORT.relative_to(ROOT) if HOMEPORT.is_relative_to(ROOT) else HOMEPORT
     where = "" if url.endswith(":8025") else f" --url {url}"
+    demo = "\nThis is a demonstration: its Cloudflare, with zones, mail and tunnel, is made up." if is_demo else ""
     print(
         f"""
 Homeport takes signed mail on {url} and delivers it into var/mail/maildir/.
   another message:   {homeport} mail send-test --keys-file var/mail/keys --to anyone@{DOMAIN}{where}
   what happened:     {homeport} mail trace --state-dir var/mail/state anyone@{DOMAIN}
   what waits:        {homeport} mail queue list --state-dir var/mail/state
-The portal is on http://localhost:{portal_port}; the first time, by the set-up link above.
+The portal is on http://localhost:{portal_port}; the first time, by the set-up link above.{demo}
 Ctrl-C stops everything.""",
         flush=True,
     )

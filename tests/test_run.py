@@ -53,6 +53,7 @@ class Checkout:
             "PORT": str(self.port),
             "PORTAL_PORT": str(self.portal_port),
             "EDGE": "",
+            "DEMO": "",
             "EDGE_PORT": str(self.edge_port),
             "HOMEPORT_MAIL_DOMAINS": "of-another-homeport.test",
         }
@@ -183,6 +184,34 @@ def test_run_ends_with_an_error_when_one_of_its_processes_does(checkout: Checkou
     assert checkout.end() == 1
     assert "ended (exit code -9)" in checkout.output.read_text()
     assert checkout.processes() == []
+
+
+class TestDemo:
+    def test_run_with_demo_has_a_portal_of_its_own_beside_a_sample_cloudflare(self, checkout: Checkout) -> None:
+        (checkout.path / "tests").symlink_to(ROOT / "tests")
+        (checkout.path / "var/demo/state").mkdir(parents=True)
+        old = checkout.path / "var/demo/state/portal.sqlite3"
+        old.write_text("what an earlier demonstration left")
+        checkout.start(DEMO="1")
+        printed = checkout.wait_until_it_says(LAST_LINE)
+        assert "This is a demonstration: its Cloudflare, with zones, mail and tunnel, is made up." in printed
+        with urllib.request.urlopen(f"http://localhost:{checkout.portal_port}/api/session", timeout=START_S) as answer:
+            assert json.load(answer)["is_demo"] is True
+        assert not (checkout.path / "var/portal").exists()
+        assert len(checkout.processes()) == 5  # ingress, delivery, Cloudflare, broker, portal
+        assert checkout.end(signal.SIGINT) == 0
+        assert checkout.processes() == []
+        assert "Traceback" not in checkout.output.read_text()
+
+    def test_sample_cloudflare_does_not_outlive_a_killed_run(self, checkout: Checkout) -> None:
+        (checkout.path / "tests").symlink_to(ROOT / "tests")
+        checkout.start(DEMO="1")
+        checkout.wait_until_it_says(LAST_LINE)
+        checkout.end(signal.SIGKILL)
+        give_up = time.monotonic() + STOP_S
+        while len(checkout.processes()) > 4:  # mail processes and portal are left: nobody tells them
+            assert time.monotonic() < give_up
+            time.sleep(POLL_S)
 
 
 class TestEdge:

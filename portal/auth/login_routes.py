@@ -50,7 +50,7 @@ async def read_session(request: Request, visitor: Annotated[Visitor, anyone()]) 
     caller = await current_caller(request)
     if caller is None:
         state = "anonymous" if await auth.users.is_set_up() else "setup-needed"
-        return SessionView(state=state, passkeys_possible=auth.passkeys.are_possible)
+        return SessionView(state=state, passkeys_possible=auth.passkeys.are_possible, is_demo=_is_demo(request))
     return _view(request, caller.actor, caller.session)
 
 
@@ -205,4 +205,10 @@ def _view(request: Request, actor: Actor, session: OpenSession | None) -> Sessio
         ),
         has_second_factor=session is not None and session.has_second_factor,
         passkeys_possible=auth_of(request).passkeys.are_possible,
+        is_demo=_is_demo(request),
     )
+
+
+def _is_demo(request: Request) -> bool:
+    is_demo: bool = request.app.state.portal.settings.demo
+    return is_demo

@@ -88,6 +88,20 @@ _ACTS = (
     Act("backups:drill", OPERATOR, "execute"),
     Act("backups:preview", OPERATOR, "execute"),
     Act("backups:restore", OPERATOR, "execute", step_up="protected", typed_name="protected"),
+    # dns; a deletion, and more than one change at once, is what is protected here
+    Act("dns:list", VIEWER, "read"),
+    Act("dns:read", VIEWER, "read"),
+    Act("dns:export", VIEWER, "read"),
+    Act("dns:refresh", VIEWER, "execute"),
+    Act("dns:plan", OPERATOR, "write"),
+    Act("dns:apply", OPERATOR, "execute", step_up="protected"),
+    Act("dns:accept", OPERATOR, "write"),
+    Act("dns:route", OPERATOR, "execute", step_up="protected"),
+    # mail domains; removing one is what is protected here
+    Act("mail-domains:read", VIEWER, "read"),
+    Act("mail-domains:plan", ADMIN, "write"),
+    Act("mail-domains:apply", ADMIN, "execute", step_up="protected"),
+    Act("mail-domains:canary", OPERATOR, "execute"),
 )
 
 POLICY: Mapping[str, Act] = MappingProxyType({act.name: act for act in _ACTS})

@@ -101,13 +101,17 @@ class CurrentSession(BaseModel):
 
 
 class SessionView(BaseModel):
-    """Who is logged in, if anybody. The session's id names it and opens nothing."""
+    """Who is logged in, if anybody. The session's id names it and opens nothing.
+
+    is_demo   what this portal shows is made up, and every page says so
+    """
 
     state: Literal["logged-in", "anonymous", "setup-needed"]
     user: CurrentUser | None = None
     session: CurrentSession | None = None
     has_second_factor: bool = False
     passkeys_possible: bool
+    is_demo: bool = False
 
 
 class SecondFactorView(BaseModel):

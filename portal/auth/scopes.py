@@ -1,8 +1,8 @@
 """What an API token may do: pairs of an act and a resource. `containers:restart` on `blog-nginx`, or on `*`.
 
-The resource is compared with what the request's path names: that itself, or what it belongs to, so that a scope on a zone
-holds for a plan of this zone. There are no patterns but `*`. A route that names nothing, such as a list or a bulk act,
-needs `*`.
+The resource is compared with what the request's path names: that itself, or what it belongs to, so that a scope on a
+zone holds for a plan of this zone. There are no patterns but `*`. A route that names nothing, such as a list or a bulk
+act, needs `*`.
 
 Pure.
 """

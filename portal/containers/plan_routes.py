@@ -11,12 +11,13 @@ from kit.problem import Problem
 from portal.actor import Actor
 from portal.auth.dependencies import GuardedRoute, allowed, require_step_up, require_typed_name
 from portal.broker.schemas import Container
-from portal.containers.routes import recorded, room_of
+from portal.containers.routes import room_of
 from portal.containers.run_state import STOPPED, RunState
 from portal.containers.schemas import ApplyPlan, ContainerPlan, NewPlan, PlannedChange
 from portal.idempotency import OnceDep
 from portal.operations.plans import Plan, PlanStale
 from portal.operations.records import ID
+from portal.operations.refused import recorded
 from portal.operations.schemas import OperationView
 from portal.probes import Uses, UseView
 

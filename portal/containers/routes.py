@@ -16,7 +16,6 @@ from starlette.responses import Response, StreamingResponse
 from kit.problem import Problem
 from portal import metrics
 from portal.actor import Actor
-from portal.audit import Result, record_now
 from portal.auth.dependencies import GuardedRoute, allowed, is_still_allowed, require_step_up, require_typed_name
 from portal.broker import schemas as broker
 from portal.broker.client import Broker, Flow
@@ -46,6 +45,7 @@ from portal.containers.schemas import (
 )
 from portal.containers.service import Confirm, Containers
 from portal.idempotency import OnceDep
+from portal.operations.refused import recorded
 from portal.operations.schemas import OperationView
 from portal.web.times import Instant
 
@@ -303,18 +303,6 @@ def _confirm(request: Request, wanted: ActOn) -> Confirm:
         require_step_up(request)
 
     return confirm
-
-
-async def recorded(request: Request, actor: Actor, act: str, name: str, answer: Any) -> OperationView:
-    """An attempt that the rules of protection refuse leaves a row in the audit."""
-    try:
-        view: OperationView = await answer
-    except Problem as problem:
-        if problem.status == 403:
-            database = request.app.state.portal.db
-            await record_now(database, actor, actor.tag(act), name, Result.DENIED, detail=problem.type)
-        raise
-    return view
 
 
 def room_of(request: Request) -> Containers:

@@ -230,7 +230,7 @@ def _run(work: Callable[[EdgeService], Awaitable[None]], *, is_change: bool = Fa
     from portal.edge.desired import NotReady
     from portal.edge.ownership import OwnershipError
     from portal.edge.recipients import RecipientsError
-    from portal.edge.service import EdgeService, Unreadable, told
+    from portal.edge.service import EdgeService, Unreadable, secrets_of, told
     from portal.edge.worker_client import WorkerError
     from portal.integrations.cloudflare import Cloudflare, CloudflareError
 
@@ -241,7 +241,7 @@ def _run(work: Callable[[EdgeService], Awaitable[None]], *, is_change: bool = Fa
             settings.cloudflare_token,
             account=settings.cloudflare_account,
             url=settings.cloudflare_url,
-            secrets=_secrets(settings),
+            secrets=secrets_of(settings),
             say=terminal.progress,
         ) as cf:
             await work(EdgeService(settings, cf, clock=SystemClock(), say=terminal.progress))
@@ -269,22 +269,6 @@ def _settings() -> EdgeSettings:
         for mistake in error.mistakes[:-1]:
             terminal.progress(mistake)
         _fail(error.mistakes[-1])
-
-
-def _secrets(settings: EdgeSettings) -> list[str]:
-    """What no message may quote, whoever says it."""
-    from portal.edge import desired, ownership
-
-    given = [settings.edge_alert_webhook, settings.edge_access_client_secret]
-    found = [secret.get_secret_value() for secret in given if secret is not None]
-    found += [settings.edge_access_client_id] if settings.edge_access_client_id else []
-    try:
-        found.append(desired.signing_key(settings).secret.hex())
-        key = ownership.recipients_key(settings.state_dir, make=False)
-        found += [key.hex()] if key else []
-    except (desired.NotReady, ownership.OwnershipError):
-        pass  # said by the command that needs them
-    return found
 
 
 def _read(source: str) -> str:

@@ -7,7 +7,7 @@ by name, and are joined only in the request that uploads them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,13 @@ class NotReady(Exception):
 class Desired:
     """Shapes without ids: a KV namespace is named by its title here.
 
-    addresses   empty: one catch-all rule per zone
+    zones       the settings' and the added ones
+    caught      those with one catch-all rule each; in the others each of `addresses` has a rule
     is_routed   whether the Worker shall have its address under workers.dev
     """
 
     zones: tuple[str, ...]
+    caught: frozenset[str]
     addresses: tuple[str, ...]
     script: str
     bucket: str
@@ -52,7 +54,10 @@ class Desired:
     def version(self) -> str:
         return version_of(self.module)
 
-    def addresses_in(self, zone: str) -> tuple[str, ...]:
+    def addresses_in(self, zone: str) -> tuple[str, ...] | None:
+        """The addresses of a zone that get a rule each; None: every address is taken, by its catch-all."""
+        if zone in self.caught:
+            return None
         return tuple(address for address in self.addresses if address.endswith(f"@{zone}"))
 
 
@@ -65,8 +70,13 @@ def version_tag(version: str) -> str:
     return f"version-{version}"
 
 
-def build(settings: EdgeSettings, recipients_key: bytes) -> Desired:
-    """Raise NotReady."""
+def build(settings: EdgeSettings, recipients_key: bytes, *, added_zones: Collection[str] = ()) -> Desired:
+    """`added_zones`: of edge.json, beside those of the settings. Raise NotReady."""
+    zones = tuple(dict.fromkeys((*settings.edge_zones, *added_zones)))
+    if not zones:
+        raise NotReady(
+            f"there is no domain yet: `homeport domain add` adds one, or {settings.variable('edge_zones')} names them"
+        )
     key = signing_key(settings)
     module = worker_module(settings)
     plain = {
@@ -94,7 +104,8 @@ def build(settings: EdgeSettings, recipients_key: bytes) -> Desired:
     bindings |= {name: {"type": "plain_text", "text": text} for name, text in plain.items()}
     bindings |= {name: {"type": "secret_text"} for name in secrets}
     return Desired(
-        zones=settings.edge_zones,
+        zones=zones,
+        caught=frozenset(zones) - frozenset(settings.edge_zones if settings.edge_addresses else ()),
         addresses=settings.edge_addresses,
         script=settings.edge_name,
         bucket=settings.edge_bucket,

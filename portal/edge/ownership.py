@@ -2,10 +2,12 @@
 
 A thing is written down before it is made (`is_made` false, with what was there before) and again when it is made, so
 that a crash in between leaves either nothing at Cloudflare or a thing that is still known. The file holds no secret:
-of each one only a salted digest, to notice that it changed. Written durably, mode 0600, by one process at a time.
+of each one only a salted digest, to notice that it changed. Written durably, mode 0600, by one at a time: `homeport
+edge` and the portal, which both take the lock. "zones" are the domains that `homeport domain add` has added to those
+of the settings; every run of `homeport edge` takes them for its own.
 
     {"v": 1, "installation": "1f0c9a3e", "salt": "...", "digests": {"MAIL_API_KEY": "..."},
-     "generations": {"home.example": 7},
+     "generations": {"home.example": 7}, "zones": ["two.example"],
      "things": [{"kind": "bucket", "zone": null, "name": "homeport-mail-retained", "id": null, "at": 1800000000,
                  "is_made": true, "is_adopted": false, "ours": null, "former": null}, ...]}
 
@@ -39,6 +41,10 @@ RECIPIENTS_KEY_BYTES = 32  # wire.md
 
 class OwnershipError(Exception):
     """edge.json or a file beside it cannot be used; the text says which and why."""
+
+
+class EdgeBusy(OwnershipError):
+    """Somebody else holds the lock."""
 
 
 class Kind(StrEnum):
@@ -97,6 +103,7 @@ class Ownership:
         self._salt: str = document["salt"]
         self._digests: dict[str, str] = document["digests"]
         self._generations: dict[str, int] = document["generations"]
+        self._zones: list[str] = list(document.get("zones", []))  # files of earlier versions have none
         things = [Thing(**each | {"kind": Kind(each["kind"])}) for each in document["things"]]
         self._things = {thing.key: thing for thing in things}
 
@@ -117,6 +124,22 @@ class Ownership:
             return cls(path, document)
         except (KeyError, TypeError, ValueError) as error:
             raise OwnershipError(f"{path} is damaged ({type(error).__name__}); restore it from a backup") from error
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The domains that were added beside the settings' own."""
+        return tuple(self._zones)
+
+    def add_zone(self, domain: str) -> None:
+        if domain not in self._zones:
+            self._zones = sorted([*self._zones, domain])
+            self._write()
+
+    def forget_zone(self, domain: str) -> None:
+        """Its things are forgotten one by one, as they go; the generation of its list stays: it must never fall."""
+        if domain in self._zones:
+            self._zones.remove(domain)
+            self._write()
 
     @property
     def marker(self) -> str:
@@ -185,6 +208,7 @@ class Ownership:
             "salt": self._salt,
             "digests": self._digests,
             "generations": self._generations,
+            "zones": self._zones,
             "things": [dataclasses.asdict(thing) for thing in self._things.values()],
         }
         write_durably(self._path, json.dumps(document, indent=1).encode() + b"\n", mode=0o600)
@@ -192,7 +216,7 @@ class Ownership:
 
 @contextmanager
 def locked(state_dir: Path) -> Iterator[None]:
-    """Keep every other `homeport edge` that changes something out. Raise OwnershipError if one is at work."""
+    """Keep everybody else who changes something at the edge out. Raise EdgeBusy if somebody is at work."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -202,7 +226,9 @@ def locked(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OwnershipError("another `homeport edge` is changing things; wait until it has ended") from None
+            raise EdgeBusy(
+                "another `homeport edge`, or the portal, is changing things; wait until it has ended"
+            ) from None
         yield
     finally:
         os.close(descriptor)

@@ -8,9 +8,12 @@ from enum import StrEnum
 from portal.edge.live import Live, Unknown, missing_permissions
 from portal.integrations.cloudflare import CALLS, WRITE, MissingPermission
 
-# Everything that `homeport edge` calls, so far all there is: the groups of the table, each at its highest level.
+_OTHERS = ("zero_trust.", "rulesets.")  # what only the tunnel's pages call
+EDGE_CALLS = {call: needed for call, needed in CALLS.items() if not call.startswith(_OTHERS)}
+
+# The groups of what the edge calls, each at its highest level.
 _LEVELS: dict[str, tuple[str, bool]] = {}
-for _group, _level, _scope in CALLS.values():
+for _group, _level, _scope in EDGE_CALLS.values():
     _is_write = _level == WRITE or _LEVELS.get(_group, ("", False))[1]
     _LEVELS[_group] = ("account" if _scope == "account" else "zone", _is_write)
 

@@ -12,7 +12,7 @@ says so; without that word the plan has a conflict, and nothing is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from portal.edge import dns, recipients, rules
@@ -20,8 +20,10 @@ from portal.edge.desired import COMPATIBILITY_DATE, CRON, RECIPIENTS_KEY, Desire
 from portal.edge.live import Live, LiveWorker, LiveZone, Unknown
 from portal.edge.ownership import Kind, Ownership, Thing
 from portal.edge.steps import Act, Conflict, Plan, Step
+from portal.integrations.records import exact_label, is_not_older, label, shown
 
 Json = dict[str, Any]
+SPF_MERGED = "who sends for this domain must be among its senders; what stands there is kept"
 
 
 def plan(
@@ -32,11 +34,18 @@ def plan(
     changed_secrets: Iterable[str],
     may_adopt: bool = False,
     may_replace_mail: bool = False,
+    extra: Mapping[str, dns.Extra] | None = None,
 ) -> Plan:
-    """`live` has no Unknown in it. `changed_secrets`: names of those that differ from what was uploaded last."""
-    planner = _Planner(desired, live, owned, may_adopt, may_replace_mail)
+    """
+    live             without an Unknown in it; a zone that it doesn't show is left as it is
+    changed_secrets  names of those that differ from what was uploaded last
+    extra            what else a zone's records shall be, by its name
+    """
+    planner = _Planner(desired, live, owned, may_adopt, may_replace_mail, extra or {})
     planner.account(sorted(changed_secrets))
     for name in desired.zones:
+        if name not in live.zones:
+            continue
         zone = live.zones[name]
         assert isinstance(zone, LiveZone)
         planner.zone(zone)
@@ -45,8 +54,16 @@ def plan(
 
 
 class _Planner:
-    def __init__(self, desired: Desired, live: Live, owned: Ownership, may_adopt: bool, may_replace_mail: bool) -> None:
-        self.desired, self.live, self.owned = desired, live, owned
+    def __init__(
+        self,
+        desired: Desired,
+        live: Live,
+        owned: Ownership,
+        may_adopt: bool,
+        may_replace_mail: bool,
+        extra: Mapping[str, dns.Extra],
+    ) -> None:
+        self.desired, self.live, self.owned, self.extra = desired, live, owned, extra
         self.may_adopt, self.may_replace_mail = may_adopt, may_replace_mail
         self.steps: list[Step] = []
         self.conflicts: list[Conflict] = []
@@ -160,7 +177,7 @@ class _Planner:
         assert not isinstance(zone.catch_all, Unknown)
         assert not isinstance(zone.routing, Unknown)
         name = zone.zone.name
-        addresses = self.desired.addresses_in(name) if self.desired.addresses else None
+        addresses = self.desired.addresses_in(name)
         if addresses is None:
             self._catch_all(name, zone.catch_all)
             self._other_rules(name, zone.rules)
@@ -246,32 +263,38 @@ class _Planner:
         assert not isinstance(zone.records, Unknown)
         assert not isinstance(zone.needed, Unknown)
         name = zone.zone.name
-        wanted = dns.compare(name, zone.records, zone.needed, is_ready=zone.is_ready)
+        extra = self.extra.get(name, dns.Extra())
+        wanted = dns.compare(name, zone.records, zone.needed, is_ready=zone.is_ready, extra=extra)
+        if wanted.unseen_spf:
+            self.notes.append(
+                f"{name}: Email Routing's own SPF record is not shown by Cloudflare's API, so it is not changed; "
+                f"add to it by hand: {' '.join(extra.spf)}"
+            )
         for problem in wanted.problems:
             self.conflicts.append(Conflict(problem, "put it right by hand: Homeport does not choose between them"))
         if wanted.foreign_mx and not self.may_replace_mail:
-            servers = ", ".join(dns.shown(record) for record in wanted.foreign_mx)
+            servers = ", ".join(shown(record) for record in wanted.foreign_mx)
             self._mail_conflict(name, f"mail to {name} goes to another server: {servers}")
             return ""
         for record in wanted.foreign_mx:
             why = "--replace-mail: it comes back with `homeport edge destroy`"
             self._add(
-                Kind.FORMER_RECORD, Act.REMOVE, name, dns.exact_label(record), dns.shown(record), None, why,
+                Kind.FORMER_RECORD, Act.REMOVE, name, exact_label(record), shown(record), None, why,
                 id=record["id"], former=record,
             )  # fmt: skip
         for record, content in wanted.merges:
-            why = "Cloudflare's mail servers must be among the senders; what stands there is kept"
+            why = extra.reasons.get(record["id"], SPF_MERGED)
             self._add(
-                Kind.MERGED_RECORD, Act.CHANGE, name, dns.label(record), record["content"], content, why,
+                Kind.MERGED_RECORD, Act.CHANGE, name, label(record), record["content"], content, why,
                 id=record["id"], former=record, content=content,
             )  # fmt: skip
         lacking_mx = [record for record in wanted.missing if is_routing_on and record["type"] == "MX"]
         for record in wanted.missing:
             if record in lacking_mx:
                 continue
-            why = "Email Routing needs it"
-            self._add(Kind.RECORD, Act.CREATE, name, dns.label(record), None, dns.shown(record), why, content=record)
-        return ", ".join(map(dns.shown, lacking_mx))
+            why = extra.reasons.get(label(record), "Email Routing needs it")
+            self._add(Kind.RECORD, Act.CREATE, name, label(record), None, shown(record), why, content=record)
+        return ", ".join(map(shown, lacking_mx))
 
     # -- what is recorded and no longer wanted ------------------------------------------------------------------------
 
@@ -289,7 +312,7 @@ class _Planner:
                 self.conflicts.append(Conflict(what, "give back the former name, or run `homeport edge destroy` first"))
             elif thing.zone is not None and thing.zone not in self.desired.zones:
                 other_zones.add(thing.zone)
-            elif thing.kind in (Kind.RULE, Kind.CATCH_ALL):
+            elif thing.kind in (Kind.RULE, Kind.CATCH_ALL) and thing.zone in self.live.zones:
                 self._unwanted_rule(thing)
         for zone in sorted(other_zones):
             self.notes.append(
@@ -297,11 +320,11 @@ class _Planner:
             )
 
     def _unwanted_rule(self, thing: Thing) -> None:
-        addresses = self.desired.addresses
+        addresses = self.desired.addresses_in(thing.zone or "")
         is_wanted = {
-            Kind.CATCH_ALL: not addresses,
+            Kind.CATCH_ALL: addresses is None,
             # Beside a catch-all, a rule of ours is wanted where it stands in the place of somebody else's.
-            Kind.RULE: thing.name in addresses if addresses else thing.former is not None,
+            Kind.RULE: thing.former is not None if addresses is None else thing.name in addresses,
         }[thing.kind]
         if is_wanted:
             return
@@ -328,4 +351,4 @@ def _is_owned(thing: Thing | None, found: Json) -> bool:
         return False
     if thing.is_made:
         return thing.id is None or thing.id == found.get("id")
-    return dns.is_not_older(found.get("creation_date"), thing.at)
+    return is_not_older(found.get("creation_date"), thing.at)

@@ -11,10 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from portal.edge import dns, recipients, rules
+from portal.edge import recipients, rules
 from portal.edge.live import Live, LiveZone, Unknown
 from portal.edge.ownership import Kind, Ownership, Thing
 from portal.edge.steps import Act, Plan, Step
+from portal.integrations.records import (
+    SPF,
+    exact_label,
+    full_name,
+    is_not_older,
+    is_spf,
+    label,
+    meaning,
+    merge_spf,
+    shown,
+    text_of,
+)
 
 Json = dict[str, Any]
 REASON = "made by Homeport"
@@ -22,6 +34,13 @@ REASON = "made by Homeport"
 # What the Worker keeps in its bucket besides mail (wire.md); whatever is not named here counts as mail or as foreign.
 OWN_PREFIXES = ("state/", "stats/", "attempts/")
 MAIL_PREFIXES = ("pending/", "held/")
+
+
+def plan_zone_removal(live: Live, owned: Ownership, name: str) -> Plan:
+    """As `plan_removal`, for one zone alone: what it shares with the others stays."""
+    remover = _Remover(live, owned)
+    remover.zone(name)
+    return Plan(tuple(remover.steps), notes=tuple(remover.notes), forgotten=tuple(remover.forgotten))
 
 
 def plan_removal(live: Live, owned: Ownership, *, objects: dict[str, int] | None) -> Plan:
@@ -59,9 +78,10 @@ class _Remover:
                     self.forgotten.append(thing)
                 else:
                     self.steps.append(step)
-        if self._is_routing_used(zone):
+        is_used = self._is_routing_used(zone)
+        if is_used:
             self.notes.append(f"{name}: Email Routing and its records stay, since other rules use them")
-            return
+            ours = [thing for thing in ours if not self._serves_routing(thing, zone)]
         for thing in ours:
             if thing.kind is Kind.ROUTING:
                 assert not isinstance(zone.routing, Unknown)
@@ -71,11 +91,56 @@ class _Remover:
                     )
                 else:
                     self.forgotten.append(thing)
+        ours = self._unmerged(ours, zone)
         for thing in ours:
-            if thing.kind in (Kind.RECORD, Kind.FORMER_RECORD, Kind.MERGED_RECORD):
+            if thing.kind in (Kind.RECORD, Kind.FORMER_RECORD):
                 steps = list(self._record(thing, zone))
                 self.steps += steps
                 self.forgotten += [] if steps else [thing]
+
+    def _serves_routing(self, thing: Thing, zone: LiveZone) -> bool:
+        """Whether Email Routing stands on it: itself, its MX and SPF records, and what they took the place of."""
+        assert not isinstance(zone.needed, Unknown)
+        named = [each | {"name": full_name(each.get("name") or "@", zone.zone.name)} for each in zone.needed]
+        needed = {meaning(each) for each in named}
+        if thing.kind is Kind.RECORD:
+            spf = f"TXT {zone.zone.name} {SPF}"
+            return thing.name.startswith(spf) or thing.name in {" ".join(each) for each in needed}
+        if thing.kind is Kind.MERGED_RECORD:  # whether its record would lack something without that change
+            senders = [text_of(each["content"]) for each in named if is_spf(each)] if is_spf(thing.former) else []
+            return any(merge_spf(text_of(thing.former["content"]), each) for each in senders)
+        return thing.kind in (Kind.ROUTING, Kind.FORMER_RECORD)
+
+    def _unmerged(self, things: list[Thing], zone: LiveZone) -> list[Thing]:
+        """Plan how records that we changed become what they were; return the things that are left to be planned.
+
+        A record that was changed twice goes back to what it was before the first time, and one that we made in the
+        first place is removed. One that others have changed since stays.
+        """
+        assert not isinstance(zone.records, Unknown)
+        records = {record["id"]: record for record in zone.records}
+        merged = [thing for thing in things if thing.kind is Kind.MERGED_RECORD]
+        removed: set[tuple[Kind, str | None, str]] = set()
+        for id_ in dict.fromkeys(thing.id for thing in merged):
+            same = [thing for thing in merged if thing.id == id_]
+            record = records.get(id_ or "")
+            chain = _chain(same, text_of(record["content"])) if record is not None else []
+            made = next((thing for thing in things if thing.kind is Kind.RECORD and thing.id == id_), None)
+            if record is not None and chain and made is not None:
+                self.steps.append(self._step(made, Act.REMOVE, shown(record), None, id=id_))
+                removed.add(made.key)
+                self.forgotten += same
+            elif record is not None and chain:
+                first = chain[-1]
+                before, after = text_of(record["content"]), first.former["content"]
+                self.steps.append(self._step(first, Act.RESTORE, before, after, id=id_, former=first.former))
+                self.forgotten += [thing for thing in same if thing is not first]
+            else:
+                if record is None or label(record) not in {thing.name for thing in same}:
+                    what = "SPF" if is_spf(same[0].former) else same[0].former["name"]
+                    self.notes.append(f"{same[0].zone}: the {what} record was changed since, and stays as it is")
+                self.forgotten += same
+        return [thing for thing in things if thing not in merged and thing.key not in removed]
 
     def _is_routing_used(self, zone: LiveZone) -> bool:
         """Whether somebody else's rules need what we switched on."""
@@ -92,21 +157,16 @@ class _Remover:
 
     def _record(self, thing: Thing, zone: LiveZone) -> Iterator[Step]:
         assert not isinstance(zone.records, Unknown)
-        name_of = dns.exact_label if thing.kind is Kind.FORMER_RECORD else dns.label
+        name_of = exact_label if thing.kind is Kind.FORMER_RECORD else label
         same = [record for record in zone.records if name_of(record) == thing.name]
         if thing.kind is Kind.RECORD:
+            if not same and thing.id is not None and any(record["id"] == thing.id for record in zone.records):
+                self.notes.append(f"{thing.zone}: the record {thing.name} was changed since, and stays as it is")
             for record in same:
                 if record["id"] == thing.id or record.get("comment") == self.owned.marker:
-                    yield self._step(thing, Act.REMOVE, dns.shown(record), None, id=record["id"])
+                    yield self._step(thing, Act.REMOVE, shown(record), None, id=record["id"])
         elif thing.kind is Kind.FORMER_RECORD and not same:
-            yield self._step(thing, Act.RESTORE, None, dns.shown(thing.former), former=thing.former)
-        elif thing.kind is Kind.MERGED_RECORD:
-            changed = next((each for each in zone.records if each["id"] == thing.id), None)
-            if changed is not None and dns.text_of(changed["content"]) == thing.ours:
-                before, after = thing.ours, thing.former["content"]
-                yield self._step(thing, Act.RESTORE, before, after, id=thing.id, former=thing.former)
-            elif changed is None or dns.label(changed) != thing.name:
-                self.notes.append(f"{thing.zone}: the SPF record was changed since, and stays as it is")
+            yield self._step(thing, Act.RESTORE, None, shown(thing.former), former=thing.former)
 
     def account(self, objects: dict[str, int] | None) -> None:
         mail = {prefix: count for prefix, count in (objects or {}).items() if prefix not in OWN_PREFIXES and count}
@@ -159,7 +219,7 @@ class _Remover:
         is_same = {
             Kind.WORKER: lambda: self.owned.marker in found.tags,
             Kind.NAMESPACE: lambda: thing.id in (None, found["id"]),
-            Kind.BUCKET: lambda: dns.is_not_older(found.get("creation_date"), thing.at),
+            Kind.BUCKET: lambda: is_not_older(found.get("creation_date"), thing.at),
         }[thing.kind]()
         if not is_same:
             self.notes.append(f"the {thing.kind} {thing.name} is no longer the one that Homeport made, and stays")
@@ -167,3 +227,12 @@ class _Remover:
 
     def _step(self, thing: Thing, act: Act, before: Any, after: Any, **more: Any) -> Step:
         return Step(thing.kind, act, thing.zone, thing.name, before, after, REASON, **more)
+
+
+def _chain(things: list[Thing], text: str) -> list[Thing]:
+    """The changes that led to a record's present text, the newest first; the others lie behind somebody else's."""
+    chain: list[Thing] = []
+    while (last := next((thing for thing in things if thing not in chain and thing.ours == text), None)) is not None:
+        chain.append(last)
+        text = text_of(last.former["content"])
+    return chain

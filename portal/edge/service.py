@@ -5,7 +5,8 @@ Whatever changes something holds the lock of the state directory. Nothing here p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from portal.edge import recipients
 from portal.edge.account_acts import AccountActs, bucket_keys
 from portal.edge.apply import Applier
 from portal.edge.desired import RECIPIENTS_KEY, Desired, NotReady
+from portal.edge.dns import Extra
 from portal.edge.live import Live, LiveZone
 from portal.edge.ownership import (
     RECIPIENTS_KEY_NAME,
@@ -27,7 +29,7 @@ from portal.edge.ownership import (
     recipients_key,
 )
 from portal.edge.permissions import Needed, as_needed, needed_for
-from portal.edge.removal import MAIL_PREFIXES, OWN_PREFIXES, plan_removal
+from portal.edge.removal import MAIL_PREFIXES, OWN_PREFIXES, plan_removal, plan_zone_removal
 from portal.edge.steps import Plan
 from portal.edge.worker_client import WorkerClient
 from portal.edge.zone_acts import RULE_PAUSE_S, ZoneActs
@@ -80,8 +82,14 @@ class EdgeService:
 
     # -- plan and deploy --------------------------------------------------------------------------------------------
 
-    async def look(self) -> Live:
-        """Raise TokenRefused; what else cannot be read is Unknown in it."""
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The domains whose mail comes in through the edge: the settings' own, and those that were added. Raise
+        OwnershipError."""
+        return tuple(dict.fromkeys((*self._settings.edge_zones, *Ownership.load(self._settings.state_dir).zones)))
+
+    async def look(self, *, zones: tuple[str, ...] | None = None) -> Live:
+        """Look at all zones, or some. Raise TokenRefused, OwnershipError; what else cannot be read is Unknown in it."""
         settings = self._settings
         self._say("reading what is at Cloudflare")
         return await live_state.read(
@@ -89,20 +97,31 @@ class EdgeService:
             script=settings.edge_name,
             bucket=settings.edge_bucket,
             namespace=settings.edge_namespace,
-            zones=settings.edge_zones,
+            zones=self.zones if zones is None else zones,
         )
 
     def permissions(self, live: Live) -> list[Needed]:
-        return needed_for(self._settings.cloudflare_account, self._settings.edge_zones, live)
+        return needed_for(self._settings.cloudflare_account, tuple(live.zones), live)
 
-    def plan(self, live: Live, *, may_adopt: bool, may_replace_mail: bool, owned: Ownership | None = None) -> Planned:
-        """Given `owned` of an earlier plan, go on from it: before the first deploy its installation id is in no file.
+    def plan(
+        self,
+        live: Live,
+        *,
+        may_adopt: bool,
+        may_replace_mail: bool,
+        owned: Ownership | None = None,
+        extra: Mapping[str, Extra] | None = None,
+    ) -> Planned:
+        """Plan for the zones that `live` shows, which count as added where neither settings nor edge.json name them.
 
-        Raise Unreadable, NotReady, OwnershipError.
+        owned    of an earlier plan, to go on from it: before the first deploy its installation id is in no file
+        extra    what else the records of a zone shall be
+        raises   Unreadable, NotReady, OwnershipError
         """
         _refuse_unknown(live)
         owned = owned or Ownership.load(self._settings.state_dir)
-        wish = desired_state.build(self._settings, self._recipients_key(owned, make=False))
+        added = (*owned.zones, *live.zones)
+        wish = desired_state.build(self._settings, self._recipients_key(owned, make=False), added_zones=added)
         plan = planning.plan(
             wish,
             live,
@@ -110,6 +129,7 @@ class EdgeService:
             changed_secrets=owned.changed_secrets(wish.secrets),
             may_adopt=may_adopt,
             may_replace_mail=may_replace_mail,
+            extra=extra,
         )
         return Planned(plan, wish, live, owned)
 
@@ -117,7 +137,8 @@ class EdgeService:
         """Do what was planned. Raise CloudflareError, OwnershipError."""
         key = self._recipients_key(planned.owned, make=True)
         self._cf.conceal(key.hex())
-        wish = desired_state.build(self._settings, key)
+        added = (*planned.owned.zones, *planned.live.zones)
+        wish = desired_state.build(self._settings, key, added_zones=added)
         await self._applier(planned, wish).run(planned.plan.steps)
 
     def _applier(self, planned: Planned, wish: Desired | None) -> Applier:
@@ -140,21 +161,28 @@ class EdgeService:
 
     def parse_recipients(self, text: str) -> dict[str, recipients.DomainList]:
         """Raise RecipientsError."""
-        return recipients.parse(text, self._settings.edge_zones, self._settings.edge_recipient_delimiter)
+        return recipients.parse(text, self.zones, self._settings.edge_recipient_delimiter)
 
-    async def sync(self, lists: dict[str, recipients.DomainList], *, may_shrink: bool) -> list[Synced]:
-        """Push one list per domain; the zones that `lists` lacks count as empty. Nothing is pushed if one is refused.
+    async def sync(
+        self, lists: dict[str, recipients.DomainList], *, may_shrink: bool, zones: tuple[str, ...] | None = None
+    ) -> list[Synced]:
+        """Push one list per domain; of `zones`, those that `lists` lacks count as empty. Nothing is pushed if one is
+        refused.
 
         A zone that has no list and gets no address is left without one: then nothing is refused by list there.
+
+        zones    by default the settings' own: the portal pushes the lists of the added ones, from the mailboxes
         raises   RecipientsError for a list that would shrink; NotReady, OwnershipError, CloudflareError
         """
+        zones = self._settings.edge_zones if zones is None else zones
         owned = Ownership.load(self._settings.state_dir)
         key = recipients_key(self._settings.state_dir, make=False)
         title = self._settings.edge_namespace
         namespace = await live_state.namespace_titled(self._cf, title)
         if key is None or namespace is None or owned.find(Kind.NAMESPACE, None, title) is None:
             raise NotReady("the edge is not deployed yet: `homeport edge deploy` first")
-        before = {domain: await self.pushed(namespace["id"], domain) for domain in self._settings.edge_zones}
+        judged = tuple(dict.fromkeys((*zones, *lists)))
+        before = {domain: await self.pushed(namespace["id"], domain) for domain in judged}
         after = {
             domain: lists.get(domain) or recipients.DomainList(domain, frozenset())
             for domain, old in before.items()
@@ -198,6 +226,37 @@ class EdgeService:
         )
         before = len(old.hashes) if old else None
         return Synced(new.domain, len(document["hashes"]), new.is_catch_all, document["generation"], is_changed, before)
+
+    async def standing(self, wish: recipients.DomainList) -> tuple[int | None, bool]:
+        """How many addresses a domain's list at the edge has (None: no list), and whether they are those of `wish`.
+
+        Raise OwnershipError, CloudflareError.
+        """
+        key = recipients_key(self._settings.state_dir, make=False)
+        namespace = await live_state.namespace_titled(self._cf, self._settings.edge_namespace)
+        old = await self.pushed(namespace["id"], wish.domain) if namespace is not None else None
+        if old is None or key is None:
+            return (len(old.hashes) if old else None), False
+        delimiter = self._settings.edge_recipient_delimiter
+        _, is_changed = recipients.value_of(wish, old, key=key, now=0, last_generation=0, delimiter=delimiter)
+        return len(old.hashes), not is_changed
+
+    async def drop_list(self, domain: str) -> None:
+        """Take a domain's list away from the edge: then nobody is refused by it. Raise CloudflareError."""
+        namespace = await live_state.namespace_titled(self._cf, self._settings.edge_namespace)
+        if namespace is None:
+            return
+
+        async def settled() -> bool | None:
+            return True if await self._value(namespace["id"], domain) is None else None
+
+        with contextlib.suppress(NotFound):
+            await self._cf.change(
+                "kv.namespaces.values.delete",
+                recipients.key_of(domain),
+                namespace_id=namespace["id"],
+                settled=settled,
+            )
 
     async def pushed(self, namespace_id: str, domain: str) -> recipients.Pushed | None:
         """The list of a domain as it lies at the edge; None when there is none, or none that can be read."""
@@ -248,11 +307,25 @@ class EdgeService:
 
     async def destroy(self, planned: Planned) -> None:
         """Do what was planned; without a list at the edge, its key goes too. Raise CloudflareError, OwnershipError."""
-        await self._applier(planned, None).run(planned.plan.steps)
-        planned.owned.forget(*planned.plan.forgotten)
+        await self.remove(planned)
+        for zone in planned.owned.zones:
+            if not any(thing.zone == zone for thing in planned.owned):
+                planned.owned.forget_zone(zone)
         if not any(thing.kind in (Kind.NAMESPACE, Kind.WORKER) for thing in planned.owned):
             planned.owned.remember_secrets({})
             forget_recipients_key(self._settings.state_dir)
+
+    async def plan_removal_of(self, zone: str) -> Planned:
+        """What was made for one zone alone, taken back. Raise Unreadable, OwnershipError, CloudflareError."""
+        owned = Ownership.load(self._settings.state_dir)
+        live = await self.look(zones=(zone,))
+        _refuse_unknown(live)
+        return Planned(plan_zone_removal(live, owned, zone), None, live, owned)
+
+    async def remove(self, planned: Planned) -> None:
+        """Do the steps of a removal. Raise CloudflareError, OwnershipError."""
+        await self._applier(planned, None).run(planned.plan.steps)
+        planned.owned.forget(*planned.plan.forgotten)
 
 
 def _refuse_unknown(live: Live) -> None:
@@ -271,6 +344,18 @@ def _by_prefix(keys: Collection[str]) -> dict[str, int]:
     for key in keys:
         counts[next((prefix for prefix in (*MAIL_PREFIXES, *OWN_PREFIXES) if key.startswith(prefix)), "")] += 1
     return counts
+
+
+def secrets_of(settings: EdgeSettings) -> list[str]:
+    """What no message may quote, whoever says it, as far as it is there."""
+    given = [settings.edge_alert_webhook, settings.edge_access_client_secret]
+    found = [secret.get_secret_value() for secret in given if secret is not None]
+    found += [settings.edge_access_client_id] if settings.edge_access_client_id else []
+    with contextlib.suppress(NotReady, OwnershipError):  # said by what needs them
+        found.append(desired_state.signing_key(settings).secret.hex())
+        key = recipients_key(settings.state_dir, make=False)
+        found += [key.hex()] if key else []
+    return found
 
 
 def told(error: Exception) -> str:

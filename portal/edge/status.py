@@ -17,6 +17,7 @@ from portal.edge.ownership import Kind, Ownership
 from portal.edge.service import EdgeService
 from portal.edge.worker_client import WorkerError
 from portal.integrations.cloudflare import CloudflareError
+from portal.integrations.records import shown
 from portal.settings import EdgeSettings
 
 Json = dict[str, Any]
@@ -33,6 +34,7 @@ async def status(service: EdgeService, settings: EdgeSettings, *, clock: Clock) 
         "bucket": _named(live.bucket, settings.edge_bucket, owned, Kind.BUCKET),
         "namespace": _named(live.namespace, settings.edge_namespace, owned, Kind.NAMESPACE),
         "zones": {name: _zone(settings, zone) for name, zone in live.zones.items()},
+        "added_zones": list(owned.zones),
         "recipients": await _recipients(service, settings, live, clock),
         "edge": await _edge(service),
     }
@@ -109,8 +111,8 @@ def _records(zone: LiveZone) -> Json:
     found = dns.compare(zone.zone.name, zone.records, zone.needed, is_ready=zone.is_ready)
     return {
         "in_order": not (found.missing or found.foreign_mx or found.merges or found.problems),
-        "missing": [f"{record['type']} {record['name']} {dns.shown(record)}" for record in found.missing],
-        "foreign_mx": [dns.shown(record) for record in found.foreign_mx],
+        "missing": [f"{record['type']} {record['name']} {shown(record)}" for record in found.missing],
+        "foreign_mx": [shown(record) for record in found.foreign_mx],
         "spf_without_cloudflare": [record["content"] for record, _ in found.merges],
         "problems": list(found.problems),
     }
@@ -121,7 +123,7 @@ async def _recipients(service: EdgeService, settings: EdgeSettings, live: Live, 
     if isinstance(namespace, Unknown):
         return _unknown(namespace.reason)
     found: Json = {}
-    for domain in settings.edge_zones:
+    for domain in live.zones:
         try:
             pushed = await service.pushed(namespace["id"], domain) if namespace else None
         except CloudflareError as error:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portal.edge import dns, live, rules
+from portal.edge import live, rules
 from portal.edge.acts import Acts, Table
 from portal.edge.ownership import Kind
 from portal.edge.steps import Act, Step
 from portal.integrations.cloudflare import Conflict, NotFound, Upstream, Zone
+from portal.integrations.records import exact_label, label, text_of, writable
 
 Json = dict[str, Any]
 RULE_TRIES = 6  # Email Routing hears of a Worker some seconds after its upload
@@ -185,18 +186,21 @@ class ZoneActs(Acts):
         return found if bool(found.get("enabled")) is is_enabled else None
 
     async def change_records(self, zone: Zone, steps: Sequence[Step]) -> None:
-        """One transaction. Ids are then read from the zone, which also settles what had no clear answer."""
+        """One transaction. Ids are then read from the zone, which also settles what had no clear answer.
+
+        Records that Email Routing keeps locked are unlocked first; it goes on as before.
+        """
         present = {record["id"] for record in await live.records_of(self.cf, zone)}
         posts, patches, deletes = [], [], []
         for step in steps:
             match step.kind, step.act:
                 case Kind.RECORD, Act.CREATE:
-                    posts.append(dns.writable(step.content) | {"comment": self.owned.marker})
+                    posts.append(writable(step.content) | {"comment": self.owned.marker})
                 case Kind.FORMER_RECORD, Act.RESTORE:
-                    posts.append(dns.writable(step.former))
-                case Kind.MERGED_RECORD, _:
+                    posts.append(writable(step.former))
+                case Kind.MERGED_RECORD, _ if step.id in present:
                     content = step.content if step.act is Act.CHANGE else step.former["content"]
-                    patches.append({"id": step.id, **dns.writable(step.former), "content": content})
+                    patches.append({"id": step.id, **writable(step.former), "content": content})
                 case _ if step.id in present:  # Email Routing takes its own away when it is switched off
                     deletes.append({"id": step.id})
         for step in steps:
@@ -205,19 +209,21 @@ class ZoneActs(Acts):
 
         async def settled() -> bool | None:
             records = await live.records_of(self.cf, zone)
-            labels, ids = {dns.exact_label(record) for record in records}, {record["id"] for record in records}
-            is_done = all(dns.exact_label(post) in labels for post in posts) and not any(
+            labels, ids = {exact_label(record) for record in records}, {record["id"] for record in records}
+            is_done = all(exact_label(post) in labels for post in posts) and not any(
                 each["id"] in ids for each in deletes
             )
-            contents = {record["id"]: dns.text_of(record["content"]) for record in records}
-            is_done = is_done and all(contents.get(each["id"]) == dns.text_of(each["content"]) for each in patches)
+            contents = {record["id"]: text_of(record["content"]) for record in records}
+            is_done = is_done and all(contents.get(each["id"]) == text_of(each["content"]) for each in patches)
             return True if is_done else None
 
+        if any(step.kind is Kind.MERGED_RECORD and (step.former.get("meta") or {}).get("read_only") for step in steps):
+            await self._unlock(zone, await self.cf.read("email_routing.get", zone=zone))
         if posts or patches or deletes:
             batch = {"deletes": deletes, "patches": patches, "posts": posts}
             given = {name: items for name, items in batch.items() if items}
             await self.cf.change("dns.records.batch", zone=zone, settled=settled, **given)
-        ids = {dns.label(record): record["id"] for record in await live.records_of(self.cf, zone)}
+        ids = {label(record): record["id"] for record in await live.records_of(self.cf, zone)}
         for step in steps:
             if self.owned.find(step.kind, step.zone, step.name) is None:
                 continue
@@ -259,19 +265,18 @@ class ZoneActs(Acts):
         deletes = [
             {"id": record["id"]}
             for record in records
-            if dns.label(record) in made and record.get("comment") == self.owned.marker
+            if label(record) in made and record.get("comment") == self.owned.marker
         ]
-        present = {dns.exact_label(record) for record in records}
+        present = {exact_label(record) for record in records}
         formers = [step.former for step in steps if step.kind is Kind.FORMER_RECORD and step.name not in present]
         if deletes or formers:
-            if routing.get("enabled") and routing.get("status") not in UNLOCKED:
-                await self.cf.change("email_routing.dns.edit", zone=zone, settled=lambda: self._is_unlocked(zone))
-            batch = {"deletes": deletes, "posts": [dns.writable(record) for record in formers]}
+            await self._unlock(zone, routing)
+            batch = {"deletes": deletes, "posts": [writable(record) for record in formers]}
 
             async def settled() -> bool | None:
                 now = await live.records_of(self.cf, zone)
-                labels, ids = {dns.exact_label(record) for record in now}, {record["id"] for record in now}
-                is_back = all(dns.exact_label(record) in labels for record in formers)
+                labels, ids = {exact_label(record) for record in now}, {record["id"] for record in now}
+                is_back = all(exact_label(record) in labels for record in formers)
                 return True if is_back and not any(each["id"] in ids for each in deletes) else None
 
             given = {name: items for name, items in batch.items() if items}
@@ -280,6 +285,10 @@ class ZoneActs(Acts):
             self.forget(step)
         if switching_on is not None and routing.get("enabled"):
             await self._disable_routing(switching_on)
+
+    async def _unlock(self, zone: Zone, routing: Json) -> None:
+        if routing.get("enabled") and routing.get("status") not in UNLOCKED:
+            await self.cf.change("email_routing.dns.edit", zone=zone, settled=lambda: self._is_unlocked(zone))
 
     async def _is_unlocked(self, zone: Zone) -> Json | None:
         found: Json = await self.cf.read("email_routing.get", zone=zone)

@@ -36,6 +36,16 @@ def domains(session: Session) -> Sequence[Domain]:
     return session.scalars(select(Domain).where(Domain.name != SENTINEL_DOMAIN).order_by(Domain.name)).all()
 
 
+def set_domain_active(session: Session, name: str, *, is_active: bool) -> bool:
+    """Let a domain take mail, or none: its mailboxes stay as they are. Return whether that changed anything. Raise
+    Refused."""
+    domain = session.scalar(select(Domain).where(Domain.name == name).with_for_update())
+    if domain is None:
+        raise Refused(f"there is no domain {name}")
+    was_active, domain.is_active = domain.is_active, is_active
+    return was_active != is_active
+
+
 def add_mailbox(
     session: Session,
     address: Address,

@@ -11,6 +11,7 @@ from tests.services.clamd import Clamd
 from tests.services.docker_engine import DockerEngine
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.mariadb import MariaDB
+from tests.services.nsd import Nsd
 from tests.services.rspamd import Rspamd
 
 
@@ -66,6 +67,13 @@ def own_clamd() -> Iterator[Clamd]:
 def mariadb() -> Iterator[MariaDB]:
     """One MariaDB server per test process. Shared: a test takes a `new_database()` of its own."""
     with MariaDB() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nsd() -> Iterator[Nsd]:
+    """One NSD per test process. Shared: a test serves zones of its own, of names that no other one uses."""
+    with Nsd() as running:
         yield running
 
 

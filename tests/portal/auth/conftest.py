@@ -43,7 +43,8 @@ def make_app(database: Database, clock: FakeClock, tmp_path: Path) -> Callable[.
         site, seal = Site.from_public_url(public_url), Seal.at(tmp_path / "secret.key")
         auth = Auth(db, site=site, seal=seal, clock=clock, passwords=Passwords(CHEAP))
         idempotency = Idempotency(db, clock, seal.key_for("idempotency"))
-        app.state.portal = SimpleNamespace(auth=auth, db=db, idempotency=idempotency)
+        shown = SimpleNamespace(demo=False)
+        app.state.portal = SimpleNamespace(auth=auth, db=db, idempotency=idempotency, settings=shown)
         return app
 
     return make

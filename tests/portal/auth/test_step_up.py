@@ -14,9 +14,13 @@ from tests.portal.auth.browser import PASSWORD, Browser, done, local, problem
 STALE = 301.0
 NEW_USER = {"name": "kenta", "role": "viewer"}
 
-# security.md 3.3, for the rooms that exist: users, tokens, MFA; stopping protected containers; restoring in place
+# security.md 3.3, for the rooms that exist: users, tokens, MFA; stopping protected containers; restoring in place;
+# removing records, or changing several at once; removing a mail domain
 ALWAYS = {"account:change", "users:create", "users:change", "users:delete", "tokens:create", "tokens:delete"}
-PROTECTED = {"containers:stop", "containers:restart", "containers:apply", "backups:restore"}
+PROTECTED = {
+    *("containers:stop", "containers:restart", "containers:apply", "backups:restore"),
+    *("dns:apply", "dns:route", "mail-domains:apply"),
+}
 
 ASKING = [
     ("POST", "/api/users", "users:create"),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def anna(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    settings = {"CLOUDFLARE_TOKEN": "canary-secret-token", "TRUSTED_PROXIES": "127.0.0.1,10.0.0.0/8"}
+    settings = {"CLOUDFLARE_TOKEN": "sparrow-secret-token", "TRUSTED_PROXIES": "127.0.0.1,10.0.0.0/8"}
     with Portal(tmp_path_factory.mktemp("portal"), settings) as portal:
         yield portal.set_up()
 
@@ -47,7 +47,7 @@ def test_jobs_are_shown_with_their_last_run_and_the_next(anna: Browser) -> None:
 
 def test_every_setting_is_shown_and_no_secret(anna: Browser) -> None:
     answer = anna.get("/api/settings")
-    assert "canary" not in answer.text
+    assert "sparrow" not in answer.text
     document = answer.json()
     settings = {setting["name"]: setting for setting in document["settings"]}
     assert settings.keys() == {PortalSettings.variable(field) for field in PortalSettings.model_fields}

@@ -105,7 +105,7 @@ def test_missing_settings_are_all_named(edge: Edge, command: list[str]) -> None:
     ended = run(edge, *command)
     assert ended.code == 1
     assert "HOMEPORT_PORTAL_CLOUDFLARE_TOKEN is not set" in ended.err
-    assert "HOMEPORT_PORTAL_EDGE_ZONES is not set" in ended.err
+    assert "HOMEPORT_PORTAL_EDGE_KEYS_FILE is not set" in ended.err
     assert "Traceback" not in ended.err
 
 

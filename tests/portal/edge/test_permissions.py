@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from portal.edge.live import Live
-from portal.edge.permissions import as_needed, needed_for
-from portal.integrations.cloudflare import CALLS, MissingPermission
+from portal.edge.permissions import EDGE_CALLS, as_needed, needed_for
+from portal.integrations.cloudflare import MissingPermission
 from tests.fakes.cloudflare import EVERY_PERMISSION, PERMISSIONS, CloudflareFake
 from tests.portal.conftest import HOME, TWO, Edge, seen
 
-# What the edge needs of all that the fake knows: the groups of the adapter's own table.
-NEEDED = sorted({f"{group} {level}" for group, level, _ in CALLS.values()})
+# What the edge needs of all that the fake knows.
+NEEDED = sorted({f"{group} {level}" for group, level, _ in EDGE_CALLS.values()})
 READS = [group for group in NEEDED if group.endswith(" Read")]
 WRITES = [group for group in NEEDED if group.endswith(" Write")]
 SCOPES = {permission.group: permission.scope for permission in PERMISSIONS.values() if permission is not None}

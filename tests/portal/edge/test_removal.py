@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from portal.edge import dns
 from portal.edge.live import Live, LiveWorker, LiveZone
 from portal.edge.ownership import Kind, Ownership, Thing
 from portal.edge.removal import plan_removal
 from portal.edge.steps import Act
 from portal.integrations.cloudflare import Zone
+from portal.integrations.records import exact_label
 from tests.portal.conftest import HOME, TWO
 
 FORWARD = [{"type": "forward", "value": ["me@elsewhere.example"]}]
@@ -29,7 +29,7 @@ def zone(name: str, catch_all: dict[str, Any]) -> LiveZone:
 @pytest.fixture
 def owned(tmp_path: Path) -> Ownership:
     owned = Ownership.load(tmp_path)
-    owned.intend(Thing(Kind.FORMER_RECORD, HOME, dns.exact_label(MX), at=0, former=MX))
+    owned.intend(Thing(Kind.FORMER_RECORD, HOME, exact_label(MX), at=0, former=MX))
     owned.intend(Thing(Kind.ROUTING, TWO, TWO, at=0, is_made=True))
     return owned
 

@@ -1,0 +1,152 @@
+"""A zone's records as something that is planned, applied and taken back (portal/operations/plans.py).
+
+The target is the zone, a name is a record's key (records.key_of), a value what can be written back (records.value_of).
+
+Applying is one transaction at Cloudflare as long as the plan fits into one. With more, a journal says how far it has
+come; when one fails, those before it are put back, newest first. Where that fails too, where the operation is cancelled
+or the process dies, the plan stays unfinished: its zone's page shows it, and it can be finished or reverted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kit.clock import Clock, now_utc
+from kit.problem import Problem
+from portal.dns.batches import Batch, are_there, limit_of, plan_batches
+from portal.dns.journal import ApplyJournal
+from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, DnsChangeRefused
+from portal.dns.records import keyed, value_of
+from portal.dns.zones import Zones
+from portal.integrations.cloudflare import Cloudflare, CloudflareError, Conflict, NotFound, Upstream, Zone, telling
+from portal.integrations.cloudflare_problems import as_problem
+from portal.integrations.records import Json
+from portal.operations.plans import Change, Order, Value
+from portal.operations.progress import Progress
+from portal.operations.runner import Runner
+
+APPLY = "dns:apply"
+TIMEOUT_S = 1800.0  # ten thousand records in batches of 200, with waits for the rate
+
+
+class ZoneRecords:
+    """Implements plans.Subject."""
+
+    def __init__(
+        self, cf: Cloudflare | None, zones: Zones, journal: ApplyJournal, runner: Runner, clock: Clock
+    ) -> None:
+        self._cf, self._zones, self._journal, self._runner, self._clock = cf, zones, journal, runner, clock
+
+    async def look(self, target: str, names: Sequence[str]) -> Mapping[str, Value]:
+        """Raise NoSuchZone, or a Cloudflare problem."""
+        state = await self._zones.read(target)
+        return {name: value_of(state.records[name]) for name in names if name in state.records}
+
+    async def put(self, order: Order, progress: Progress) -> Mapping[str, Any]:
+        """
+        returns   how many records were made, changed and removed, in how many transactions
+        raises    DnsChangeRefused, a Cloudflare problem: nothing was changed, as far as can be seen; DnsApplyReverted;
+                  DnsApplyUnfinished
+        """
+        with telling(progress.note):
+            async with self._zones.changing(order.target, progress.operation_id) as state:
+                _check(order.changes, state.records)
+                batches = plan_batches(order.changes, state.records, limit=limit_of(state.plan))
+                if len(batches) == 1:
+                    await self._put_whole(state.zone, batches[0])
+                elif batches:
+                    await self._put_in_parts(order, state.zone, batches, limit_of(state.plan), progress)
+                progress.at(len(batches), len(batches))
+        return {
+            "created": sum(len(batch.posts) for batch in batches),
+            "changed": sum(len(batch.puts) for batch in batches),
+            "deleted": sum(len(batch.deletes) for batch in batches),
+            "batches": len(batches),
+        }
+
+    async def _put_whole(self, zone: Zone, batch: Batch) -> None:
+        try:
+            await self._send(zone, batch)
+        except CloudflareError as error:
+            raise _refused(error) from error
+
+    async def _put_in_parts(
+        self, order: Order, zone: Zone, batches: Sequence[Batch], limit: int, progress: Progress
+    ) -> None:
+        operation_id = progress.operation_id
+        operation = await self._runner.get(operation_id)
+        await self._journal.begin(
+            operation_id,
+            plan_id=(operation.inverse.plan_id if operation.inverse else None) or "",
+            zone=order.target,
+            batches=len(batches),
+            changes=len(order.changes),
+            at=now_utc(self._clock),
+        )
+        for done, batch in enumerate(batches):
+            progress.note(f"transaction {done + 1} of {len(batches)}: {len(batch)} records")
+            progress.at(done, len(batches))
+            try:
+                await self._send(zone, batch)
+            except CloudflareError as error:
+                await self._put_back(zone, batches[: done + 1], error, limit, progress)
+            await self._journal.note(operation_id, done=done + 1)
+        await self._journal.note(operation_id, done=len(batches), state="done")
+
+    async def _put_back(
+        self, zone: Zone, batches: Sequence[Batch], error: CloudflareError, limit: int, progress: Progress
+    ) -> None:
+        """Take back what of these has come about, and raise. The last one failed, but may have come about."""
+        operation_id, done = progress.operation_id, len(batches) - 1
+        failed = f"transaction {len(batches)} failed: {error}"
+        progress.note(failed)
+        left = done
+        try:
+            for batch in reversed(batches):
+                present = await self._present(zone)
+                is_done = batch is not batches[-1] or are_there(batch.changes, present)
+                changes = [each for each in batch.inverse() if is_done and _value(present.get(each.name)) != each.after]
+                for back in plan_batches(changes, present, limit=limit):
+                    progress.note(f"putting {len(back)} records back")
+                    await self._send(zone, back)
+                left = min(left, batches.index(batch))
+        except (CloudflareError, KeyError) as again:
+            detail = f"{failed}; putting back what was done failed too: {again}"
+            await self._journal.note(operation_id, done=left, state="open", detail=detail)
+            raise DnsApplyUnfinished(detail, operation=operation_id) from again
+        if done == 0:
+            await self._journal.note(operation_id, done=0, state="reverted", detail=failed)
+            raise _refused(error) from error
+        await self._journal.note(operation_id, done=0, state="reverted", detail=failed)
+        raise DnsApplyReverted(failed) from error
+
+    async def _send(self, zone: Zone, batch: Batch) -> None:
+        """One transaction. Raise CloudflareError; then it has not happened, as far as anybody could see."""
+
+        async def settled() -> bool | None:
+            return True if are_there(batch.changes, await self._present(zone)) else None
+
+        assert self._cf is not None  # or `changing` had refused
+        await self._cf.change("dns.records.batch", zone=zone, settled=settled, **batch.body())
+
+    async def _present(self, zone: Zone) -> dict[str, Json]:
+        assert self._cf is not None
+        return await asyncio.to_thread(keyed, await self._cf.records(zone))
+
+
+def _check(changes: Sequence[Change], present: Mapping[str, Json]) -> None:
+    """The last look before the first change. `Plans` looked a moment ago, and shows the new plan when asked again."""
+    if any(_value(present.get(change.name)) != change.before for change in changes):
+        raise DnsChangeRefused("nothing was applied: the zone was changed at this very moment")
+
+
+def _value(record: Json | None) -> Value:
+    return None if record is None else value_of(record)
+
+
+def _refused(error: CloudflareError) -> Problem:
+    """What a transaction that did not come about is called."""
+    is_about_it = isinstance(error, Conflict | NotFound) or (isinstance(error, Upstream) and not error.is_in_doubt)
+    return DnsChangeRefused(f"nothing was applied: {error}") if is_about_it else as_problem(error)

@@ -1,0 +1,1 @@
+"""The checks of a mail domain, a file each: given a Subject, return a Result. Raise NoAnswer when nobody answers."""

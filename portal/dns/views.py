@@ -1,0 +1,159 @@
+"""What the DNS room knows, as it goes over HTTP. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from portal.dns.batches import limit_of, packed
+from portal.dns.checks import check, limits_of
+from portal.dns.findings import Finding
+from portal.dns.listing import OURS
+from portal.dns.models import ApplyRow
+from portal.dns.names import unicode_name
+from portal.dns.neighbours import Neighbours
+from portal.dns.pairing import Paired, pair
+from portal.dns.record_view import view
+from portal.dns.schemas import DnsPlan, RecordChange, RecordProblem, RecordView, Unfinished, ZoneView
+from portal.dns.zones import ZoneState
+from portal.integrations.records import Json
+from portal.operations.plans import Change, Plan
+from portal.probes import Found, UseView
+
+MAX_SHOWN = 500  # changes of a plan that are shown; its counts have all
+MAX_ASKED = 50  # of these, whose names are asked for what depends on them
+
+_PLAN = ("id", "act", "target", "created_at", "expires_at", "undoes", "operation_id")
+
+
+def zone_view(state: ZoneState, *, now: datetime, stale_s: float, drift: int, is_mail_domain: bool) -> ZoneView:
+    """stale_s: from which age on it is not called the present."""
+    is_old = state.read_at is None or now - state.read_at > timedelta(seconds=stale_s)
+    return ZoneView(
+        name=state.zone.name,
+        unicode_name=unicode_name(state.zone.name),
+        status=state.status,
+        name_servers=list(state.name_servers),
+        records=None if state.read_at is None else len(state.records),
+        read_at=state.read_at,
+        is_stale=is_old or state.error is not None,
+        error=state.error,
+        drift=drift,
+        is_mail_domain=is_mail_domain,
+    )
+
+
+def record_view(zone: str, record: Json, key: str) -> RecordView:
+    """Of a record as Cloudflare sent it, or of a plan's value."""
+    return view(zone, record, key=key, marker=OURS)
+
+
+def problem_view(finding: Finding) -> RecordProblem:
+    return RecordProblem(**(asdict(finding) | {"params": dict(finding.params)}))
+
+
+def unfinished_view(row: ApplyRow) -> Unfinished:
+    return Unfinished(
+        operation_id=row.operation_id,
+        plan_id=row.plan_id,
+        zone=row.zone,
+        batches_done=row.batches_done,
+        batches=row.batches,
+        changes=row.changes,
+        since=row.since,
+        detail=row.detail or f"ended after transaction {row.batches_done} of {row.batches}",
+    )
+
+
+def counted(pairs: Sequence[Paired]) -> dict[str, int]:
+    counts = dict.fromkeys(("create", "change", "delete"), 0)
+    for paired in pairs:
+        counts[paired.act] += 1
+    return counts
+
+
+def needs_step_up(changes: Sequence[Change]) -> bool:
+    """Whether a plan takes a record away, or changes more than one."""
+    counts = counted(paired(changes))
+    return counts["delete"] > 0 or sum(counts.values()) > 1
+
+
+def paired(changes: Sequence[Change]) -> list[Paired]:
+    return pair((change.name, change.before, change.after) for change in changes)
+
+
+def suffering(pairs: Sequence[Paired]) -> list[str]:
+    """The records that go or change, as "TYPE name", each once: what depends on them is asked for. Bounded."""
+    return list(dict.fromkeys(paired.name for paired in pairs[:MAX_ASKED] if paired.before is not None))
+
+
+def warnings(
+    zone: str, changes: Sequence[Change], pairs: Sequence[Paired], records: Mapping[str, Json], plan: str
+) -> dict[str, list[Finding]]:
+    """What is to be said of the records that are shown, as they will be, by the key that they will have."""
+    later: dict[str, Json] = dict(records)
+    for change in changes:
+        later.pop(change.name, None)
+        if change.after is not None:
+            later[change.name] = change.after
+    neighbours, limits = Neighbours(later.values()), limits_of(plan)
+    found: dict[str, list[Finding]] = {}
+    for each in pairs[:MAX_SHOWN]:
+        if each.after is not None:
+            key = each.keys[-1]
+            _, findings = check(zone, each.after, before=each.before, others=neighbours, own=key, limits=limits)
+            found[key] = [finding for finding in findings if finding.severity == "warning"]
+    return found
+
+
+def plan_view(
+    plan: Plan,
+    pairs: Sequence[Paired],
+    *,
+    uses: Mapping[str, Found],
+    warned: Mapping[str, Sequence[Finding]],
+    zone_plan: str,
+    skipped: Sequence[Finding] = (),
+) -> DnsPlan:
+    """
+    uses       by "TYPE name"
+    warned     by the key a record will have
+    zone_plan  Cloudflare's plan of the zone, which says how much goes into one transaction
+    """
+    counts = counted(pairs)
+    is_protected = counts["delete"] > 0 or sum(counts.values()) > 1
+    changing = {change.name for change in plan.changes}
+    unchanged = sorted(plan.wish.keys() - changing)
+    return DnsPlan(
+        **{name: getattr(plan, name) for name in _PLAN},
+        changes=[_change(plan.target, each, is_protected, uses, warned) for each in pairs[:MAX_SHOWN]],
+        counts=counts | {"unchanged": len(unchanged)},
+        unchanged=unchanged[:MAX_SHOWN],
+        silent_rooms=sorted({room for each in uses.values() for room in each.silent_rooms}),
+        needs_step_up=is_protected,
+        batches=len(packed(pairs, limit=limit_of(zone_plan))),
+        skipped=[problem_view(finding) for finding in skipped],
+    )
+
+
+def _change(
+    zone: str,
+    paired: Paired,
+    is_protected: bool,
+    uses: Mapping[str, Found],
+    warned: Mapping[str, Sequence[Finding]],
+) -> RecordChange:
+    before, after = paired.before, paired.after
+    found = uses.get(paired.name) if before is not None else None
+    return RecordChange(
+        name=paired.name,
+        act=paired.act,
+        keys=paired.keys,
+        before=None if before is None else record_view(zone, before, paired.keys[0]),
+        after=None if after is None else record_view(zone, after, paired.keys[-1]),
+        fields=paired.fields,
+        is_protected=is_protected,
+        used_by=[UseView.of(use) for use in found.uses] if found is not None else [],
+        warnings=[problem_view(finding) for finding in warned.get(paired.keys[-1], ())],
+    )

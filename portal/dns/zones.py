@@ -1,0 +1,396 @@
+"""The account's zones as this portal knows them: each with its records as they were last read, and since when.
+
+    zones = Zones(cloudflare, time_machine, hub, clock)
+    state = await zones.state("example.com")           # last known, freshened when that costs no wait
+    state = await zones.read("example.com")            # now, or a problem
+    async with zones.changing("example.com", operation_id) as before: ...
+
+Every read is compared with the one before it by the time machine, which notes what Homeport did not do. What changes
+within `changing` is ours. One reading of a zone is under way at a time; who asks meanwhile gets the next one, together.
+
+While Cloudflare is silent the last known state stays, with its time and the reason; after a restart it comes from the
+time machine. A page never waits longer than WAIT_S for something fresher than what there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from kit.clock import Clock, now_utc
+from kit.logging import get_logger
+from kit.problem import Problem
+from portal.dns.listing import Listing
+from portal.dns.problems import NoSuchZone
+from portal.dns.records import keyed
+from portal.dns.references import by_target
+from portal.dns.sights import Reason
+from portal.dns.time_machine import TimeMachine
+from portal.integrations import cloudflare
+from portal.integrations.cloudflare import Cloudflare, CloudflareError, RateLimited, TokenRefused, Unreachable
+from portal.integrations.cloudflare_problems import (
+    CloudflareNotConfigured,
+    CloudflareSilent,
+    ConnectionWatch,
+    as_problem,
+)
+from portal.integrations.records import Json
+from portal.operations.hub import Hub
+
+log = get_logger()
+
+TOPIC = "dns"
+LIST_S = 300.0  # how old the list of zones may be
+FRESH_S = 60.0  # how old a zone may be before a page asks for a fresher one
+WAIT_S = 2.0  # how long a page waits for that
+FIRST_WAIT_S = 10.0  # and for what was never read
+RETRY_S = 30.0  # after a failure no page asks again for so long
+ASK_AGAIN_S = 10.0  # a name that no zone has makes the list be read again, but not more often than this
+HOURLY_S = 3600.0
+NOT_READ_YET = "not read yet since the portal has started"
+GONE_AFTER = timedelta(days=1)  # a zone last seen so long before the others had left the account
+
+
+@dataclass(frozen=True)
+class ZoneState:
+    """A zone and its records as last read.
+
+    zone      its id is "" while only the time machine knows of it
+    status    as Cloudflare has it, such as "active"; "unknown" while only the time machine knows of the zone
+    plan      Cloudflare's name of the plan: "free", "pro" ...
+    records   key -> record as Cloudflare sent it
+    read_at   when this was true; None: never read
+    error     why the newest reading failed; None when it did not
+    """
+
+    zone: cloudflare.Zone
+    status: str
+    plan: str
+    name_servers: tuple[str, ...]
+    records: Mapping[str, Json]
+    read_at: datetime | None
+    error: str | None
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The records as a page searches and sorts them. Made once for each reading, in its thread."""
+        return Listing(self.records)
+
+    @cached_property
+    def by_target(self) -> Mapping[str, Sequence[Json]]:
+        """Host -> the records that lead to it."""
+        return by_target(self.records.values())
+
+
+@dataclass
+class _Kept:
+    """
+    begun, good   numbers of the newest reading that began, and of the newest that succeeded
+    changes       counts each beginning and end of a change of ours
+    at_work       the operation that changes the zone just now
+    owed          the operation that did, while nobody has read the zone since
+    """
+
+    state: ZoneState
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    begun: int = 0
+    good: int = 0
+    changes: int = 0
+    at_work: str | None = None
+    owed: str | None = None
+    is_compared: bool = False  # with what was known before this portal started
+    failed_at: float = float("-inf")
+    kept_at: float = float("-inf")
+
+
+class Zones:
+    def __init__(
+        self,
+        cf: Cloudflare | None,
+        machine: TimeMachine,
+        hub: Hub,
+        clock: Clock,
+        *,
+        missing_settings: Sequence[str] = (),
+    ) -> None:
+        self.connection = ConnectionWatch(missing_settings)
+        self._cf = cf
+        self._machine = machine
+        self._hub = hub
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+        self._is_loaded = False
+        self._loading = asyncio.Lock()
+        self._listing = asyncio.Lock()
+        self._listed_at = self._list_failed_at = float("-inf")
+        self._lists_begun = self._list_good = 0  # numbers, as _Kept has them of a zone's readings
+        self._list_error: CloudflareError | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- what others ask ----------------------------------------------------------------------------------------------
+
+    async def all(self) -> list[ZoneState]:
+        """Every zone as last known, by name; empty when no account is connected. Raises nothing of Cloudflare's."""
+        if self._cf is None:
+            return []
+        await self._load()
+        if self._is_due(self._listed_at, self._list_failed_at, LIST_S):
+            await self._for(WAIT_S if self._kept else FIRST_WAIT_S, self._list())
+        return [self._kept[name].state for name in sorted(self._kept)]
+
+    async def state(self, name: str) -> ZoneState:
+        """A zone as last known. It is read when it never was, or long ago and Cloudflare answers in time.
+
+        raises   NoSuchZone; a Cloudflare problem when nothing was ever known of it
+        """
+        kept = await self._known(name, to_show=True)
+        if kept.state.read_at is None:
+            task = self._own(self._read(kept))
+            done, _ = await asyncio.wait([task], timeout=FIRST_WAIT_S)
+            if not done:
+                raise CloudflareSilent(f"Cloudflare takes longer than {FIRST_WAIT_S:g} s to list {name}")
+            if isinstance(error := task.exception(), CloudflareError):
+                raise as_problem(error) from error
+            return kept.state
+        age_s = (now_utc(self._clock) - kept.state.read_at).total_seconds()
+        if age_s > FRESH_S and self._clock.monotonic() - kept.failed_at > RETRY_S:
+            await self._for(WAIT_S, self._read(kept))
+        return kept.state
+
+    async def read(self, name: str) -> ZoneState:
+        """A zone as it is now. Raise NoSuchZone, or a Cloudflare problem."""
+        kept = await self._known(name)
+        try:
+            return await self._read(kept)
+        except CloudflareError as error:
+            raise as_problem(error) from error
+
+    @asynccontextmanager
+    async def changing(self, name: str, operation_id: str) -> AsyncIterator[ZoneState]:
+        """Hold a zone while it is changed, as it was just read. One at a time for each zone; who comes later waits.
+
+        The zone is kept by the time machine before, and however it ends after. What differs in between is ours.
+        raises   NoSuchZone, a Cloudflare problem, DatabaseUnavailable: then nothing was changed
+        """
+        kept = await self._known(name)
+        async with kept.changing:
+            try:
+                state = await self._read(kept)
+            except CloudflareError as error:
+                raise as_problem(error) from error
+            await self._keep(kept, "before", operation_id)
+            kept.at_work, kept.changes = operation_id, kept.changes + 1
+            try:
+                yield state
+            finally:
+                kept.at_work, kept.owed, kept.changes = None, operation_id, kept.changes + 1
+                try:
+                    await self._read(kept)
+                    await self._keep(kept, "after", operation_id)
+                except (CloudflareError, Problem) as error:  # `owed` says whose it is when the zone is read next
+                    log.warning("dns_zone_not_read_after_change", zone=name, error=str(error))
+
+    async def poll(self) -> None:
+        """Read the list and every zone, one after another; every hour, keep each as a point in time."""
+        if self._cf is None:
+            return
+        await self._load()
+        try:
+            await self._list()
+            for kept in list(self._kept.values()):
+                await self._poll_one(kept)
+        except (TokenRefused, RateLimited, Unreachable) as error:  # the other zones would hear the same
+            log.warning("dns_poll_ended", error=str(error))
+        except CloudflareError as error:
+            log.warning("dns_zones_not_listed", error=str(error))
+
+    async def _poll_one(self, kept: _Kept) -> None:
+        name = kept.state.zone.name
+        try:
+            await self._read(kept)
+        except (TokenRefused, RateLimited, Unreachable):
+            raise
+        except CloudflareError as error:
+            log.warning("dns_zone_not_read", zone=name, error=str(error))
+            return
+        if self._clock.monotonic() - kept.kept_at >= HOURLY_S:
+            await self._keep(kept, "hourly", None)
+
+    # -- the list of zones --------------------------------------------------------------------------------------------
+
+    async def _known(self, name: str, *, to_show: bool = False) -> _Kept:
+        """Raise NoSuchZone, or a Cloudflare problem when nobody can say.
+
+        to_show   what the time machine knows is enough; else Cloudflare has to have listed the zone
+        """
+        if self._cf is None:
+            raise CloudflareNotConfigured(
+                "no Cloudflare account is connected", settings=self.connection.view()["settings"]
+            )
+        await self._load()
+        kept = self._kept.get(name)
+        if kept is not None and (to_show or kept.state.zone.id):
+            return kept
+        now = self._clock.monotonic()
+        if now - max(self._listed_at, self._list_failed_at) > ASK_AGAIN_S:
+            await self._for(FIRST_WAIT_S, self._list())
+        kept = self._kept.get(name)
+        if kept is not None and kept.state.zone.id:
+            return kept
+        if self._list_good:
+            raise NoSuchZone(f"the account has no zone {name}, or the token may not see it")
+        if self._list_error is not None:
+            raise as_problem(self._list_error)
+        raise CloudflareSilent("Cloudflare has not listed the account's zones yet")
+
+    async def _list(self) -> None:
+        """Raise CloudflareError."""
+        assert self._cf is not None
+        asked = self._lists_begun
+        async with self._listing:
+            if self._list_good > asked:
+                return
+            self._lists_begun += 1
+            number = self._lists_begun
+            try:
+                found = await self._cf.zones()
+            except CloudflareError as error:
+                self._list_error, self._list_failed_at = error, self._clock.monotonic()
+                self.connection.failed(error, now_utc(self._clock))
+                raise
+            self.connection.ok(now_utc(self._clock), on="zones")
+            self._list_error, self._listed_at, self._list_good = None, self._clock.monotonic(), number
+            before = set(self._kept)
+            self._kept = {zone["name"]: self._listed(zone) for zone in found}
+            if before != set(self._kept):
+                self._hub.publish(TOPIC, {"zones": sorted(before ^ set(self._kept))})
+
+    def _listed(self, zone: Json) -> _Kept:
+        name = zone["name"]
+        kept = self._kept.get(name) or _Kept(_unread(name))
+        kept.state = replace(
+            kept.state,
+            zone=cloudflare.Zone(zone["id"], name),
+            status=str(zone.get("status") or "unknown"),
+            plan=str((zone.get("plan") or {}).get("legacy_id") or ""),
+            name_servers=tuple(zone.get("name_servers") or ()),
+        )
+        return kept
+
+    async def _load(self) -> None:
+        """At the first question: what the time machine still knows from before this portal started."""
+        async with self._loading:
+            if self._is_loaded:
+                return
+            known = await self._machine.zones()
+            newest = max(known.values(), default=None)
+            for name, seen_at in known.items():
+                if (
+                    newest is None
+                    or seen_at < newest - GONE_AFTER
+                    or (last := await self._machine.newest(name)) is None
+                ):
+                    continue
+                at, records = last
+                keyed_records = await asyncio.to_thread(keyed, records)
+                state = replace(_unread(name), records=keyed_records, read_at=at, error=NOT_READ_YET)
+                self._kept[name] = _Kept(state)
+            self._is_loaded = True
+
+    # -- a zone -------------------------------------------------------------------------------------------------------
+
+    async def _read(self, kept: _Kept) -> ZoneState:
+        """Read it, or take what a reading that began after this call has brought. Raise CloudflareError."""
+        assert self._cf is not None
+        asked = kept.begun
+        async with kept.reading:
+            if kept.good > asked:
+                return kept.state
+            kept.begun += 1
+            number, changes, at_work = kept.begun, kept.changes, kept.at_work
+            zone, at = kept.state.zone, now_utc(self._clock)
+            try:
+                if not zone.id:
+                    await self._list()  # it has never been listed by this portal
+                    zone = kept.state.zone
+                raw = await self._cf.records(zone)
+            except CloudflareError as error:
+                kept.failed_at = self._clock.monotonic()
+                self.connection.failed(error, at)
+                self._show(kept, replace(kept.state, error=str(error)))
+                raise
+            self.connection.ok(at, on=f"zone {zone.name}")
+            state = await asyncio.to_thread(_with_records, kept.state, raw, at)
+            if at_work is None and kept.at_work is None and changes == kept.changes:
+                await self._compare(kept, state.records, at)
+            kept.good = number
+            self._show(kept, state)
+            return state
+
+    async def _compare(self, kept: _Kept, records: Mapping[str, Json], at: datetime) -> None:
+        """Tell the time machine what was seen; without a database the zone is shown all the same."""
+        name = kept.state.zone.name
+        try:
+            if not kept.is_compared and kept.owed is None:
+                kept.owed = await self._machine.unfinished_change(name)  # of a portal that died
+            await self._machine.saw(name, records, at=at, ours=kept.owed)
+        except Problem as problem:
+            log.warning("dns_zone_not_compared", zone=name, error=problem.type)
+            return
+        kept.owed, kept.is_compared = None, True
+
+    async def _keep(self, kept: _Kept, reason: Reason, operation_id: str | None) -> None:
+        state = kept.state
+        assert state.read_at is not None
+        await self._machine.keep(
+            state.zone.name, state.records, reason=reason, operation_id=operation_id, at=state.read_at
+        )
+        kept.kept_at = self._clock.monotonic()
+
+    def _show(self, kept: _Kept, state: ZoneState) -> None:
+        """Take a newer state, and tell those who watch when it looks different."""
+        before, kept.state = kept.state, state
+        if before.error != state.error or before.records != state.records:
+            self._hub.publish(TOPIC, {"zone": state.zone.name})
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _is_due(self, good_at: float, failed_at: float, every_s: float) -> bool:
+        now = self._clock.monotonic()
+        return now - good_at > every_s and now - failed_at > RETRY_S
+
+    async def _for(self, seconds: float, work: Coroutine[Any, Any, object]) -> None:
+        """Wait so long for something; it goes on after that. Its failure is known by what it has noted."""
+        await asyncio.wait([self._own(work)], timeout=seconds)
+
+    def _own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, CloudflareError | Problem):
+            log.error("dns_reading_failed", exc_info=error)
+
+
+def _unread(name: str) -> ZoneState:
+    return ZoneState(cloudflare.Zone("", name), "unknown", "", (), {}, None, None)
+
+
+def _with_records(state: ZoneState, raw: Sequence[Json], at: datetime) -> ZoneState:
+    read = replace(state, records=keyed(raw), read_at=at, error=None)
+    _ = read.listing  # here, in a thread, and not in the event loop of the first page
+    return read

@@ -1,0 +1,1 @@
+"""A domain that receives mail, in one action: Email Routing, records, Worker rule, mail domain, recipients, canary."""
