@@ -1,7 +1,7 @@
 /**
  * Fails the build when the JavaScript of a first load passes its budget (ux.md 6): the entry with what it imports, one
- * language, and the largest page with what that imports. Also when the built page has inline code or style, which the
- * portal's content security policy would refuse.
+ * language with the parts that the page's route names, and the largest page with what that imports. Also when the built
+ * page has inline code or style, which the portal's content security policy would refuse.
  */
 
 import { readFileSync } from "node:fs";
@@ -39,10 +39,21 @@ if (!entry) throw new Error("the manifest has no entry");
 const shared = withImports([entry]);
 const dynamic = Object.keys(manifest).filter((name) => !shared.has(name) && manifest[name]?.file.endsWith(".js"));
 const isLanguage = (name: string): boolean => name.includes("locales/");
-const languages = Math.max(...dynamic.filter(isLanguage).map((name) => weight(new Set([name]))));
+const isPart = (name: string): boolean => /locales\/\w+\//.test(name);
+const heaviest = (names: readonly string[]): number => Math.max(0, ...names.map((name) => weight(new Set([name]))));
+const languages = heaviest(dynamic.filter((name) => isLanguage(name) && !isPart(name)));
+const router = readFileSync(new URL("../src/app/router.tsx", import.meta.url), "utf8");
+
+/** Of the parts that a page's route names: withTexts(import("@/features/..."), "dns"). */
+function parts(page: string): number {
+  const address = page.replace(/^src\//, "@/").replace(/\.tsx$/, "");
+  const named = router.split(`withTexts(import("${address}"), `)[1]?.split(")")[0] ?? "";
+  return [...named.matchAll(/"(\w+)"/g)].reduce((sum, [, part]) => sum + heaviest(dynamic.filter((name) => name.includes(`locales/${part}/`))), 0);
+}
+
 const pages = dynamic
   .filter((name) => name.endsWith("-page.tsx"))
-  .map((name) => ({ name, bytes: weight(withImports([name], new Set(shared))) + languages }))
+  .map((name) => ({ name, bytes: weight(withImports([name], new Set(shared))) + languages + parts(name) }))
   .toSorted((one, other) => other.bytes - one.bytes);
 for (const { name, bytes } of pages) console.log(`${(bytes / 1024).toFixed(1).padStart(7)} KiB  ${name}`);
 const largest = pages[0]?.bytes ?? Infinity;

@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url";
 
 const LANGUAGES = ["ja", "en"] as const;
 const PLURAL = /_(zero|one|two|few|many|other)$/;
-const BY_VALUE = ["act.", "dark.", "factor.", "operations.detail.", "pages.", "plan.value.", "probe.", "problem.", "problemReason.", "reading.", "role.", "roleHint.", "uses.why."]; // keyed by what the API says
+const FOLDERS = ["", "dns/", "mail/", "records/"] as const; // the whole's, and those of the parts (lib/language.ts)
+const BY_VALUE = ["act.", "dark.", "dns.check.", "dns.content.", "dns.data.", "factor.", "operations.detail.", "pages.", "plan.value.", "probe.", "problem.", "problemReason.", "reading.", "role.", "roleHint.", "uses.why."]; // keyed by what the API says
 
 type Texts = Map<string, string>;
 
@@ -20,7 +21,7 @@ function flat(tree: Record<string, unknown>, prefix = ""): [string, string][] {
 }
 
 function read(language: string): Texts {
-  return new Map(flat(JSON.parse(readFileSync(new URL(`../src/locales/${language}.json`, import.meta.url), "utf8")) as Record<string, unknown>));
+  return new Map(FOLDERS.flatMap((folder) => flat(JSON.parse(readFileSync(new URL(`../src/locales/${folder}${language}.json`, import.meta.url), "utf8")) as Record<string, unknown>)));
 }
 
 const placeholders = (text: string): string => [...text.matchAll(/\{\{(\w+)\}\}/g)].map((match) => match[1]).toSorted((one = "", other = "") => one.localeCompare(other)).join(" ");

@@ -18,6 +18,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from portal.settings import FRONT_END
+from tests.fakes.cloudflare import CloudflareFake, nameserver
+from tests.fakes.cloudflare.demo import ELSEWHERE, JAPANESE, SAMPLE, furnish
 from tests.services.docker_engine import DockerEngine
 from tests.services.portal import HOMEPORT, PASSWORD, Portal
 from tests.services.process import Daemon
@@ -110,6 +112,45 @@ def portal_with_engine(tmp_path: Path, docker_engine: DockerEngine) -> Iterator[
             yield running
     finally:
         broker.kill()
+
+
+@pytest.fixture(scope="module")
+def cloudflare() -> Iterator[CloudflareFake]:
+    """Cloudflare with the account of the demonstration, one for all tests of a module: each has records of its own."""
+    with CloudflareFake(zones=[SAMPLE, JAPANESE]) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def cloudflare_settings(cloudflare: CloudflareFake) -> Iterator[dict[str, str]]:
+    """What connects a portal with it, by the name behind the prefix; its resolver serves what Cloudflare holds."""
+    settings = {name.removeprefix("HOMEPORT_PORTAL_"): value for name, value in furnish(cloudflare).items()}
+    with nameserver.serving(cloudflare.state, ELSEWHERE) as port:
+        yield settings | {"DNS_RESOLVERS": f"127.0.0.1:{port}"}
+
+
+@pytest.fixture(scope="module")
+def portal_with_cloudflare(
+    cloudflare_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Portal]:
+    with Portal(tmp_path_factory.mktemp("portal"), cloudflare_settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def anna(portal_with_cloudflare: Portal) -> dict[str, Any]:
+    """Options of a browser context in which the first administrator is logged in."""
+    return logged_in(portal_with_cloudflare)
+
+
+def logged_in(portal: Portal) -> dict[str, Any]:
+    """Make the first administrator; return the options of a browser context in which she is logged in."""
+    cookies = [
+        {"name": each.name, "value": each.value, "domain": "localhost", "path": "/", "expires": -1}
+        | {"httpOnly": True, "secure": False, "sameSite": "Lax"}
+        for each in portal.set_up().cookies.jar
+    ]
+    return {"storage_state": {"cookies": cookies, "origins": []}}
 
 
 def set_up(page: Page, portal: Portal, name: str = "anna") -> None:

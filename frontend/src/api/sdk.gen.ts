@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListBackupAssetsData, ListBackupAssetsErrors, ListBackupAssetsResponses, ListBackupPointsData, ListBackupPointsErrors, ListBackupPointsResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, PreviewRestoreData, PreviewRestoreErrors, PreviewRestoreResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadBackupPointData, ReadBackupPointErrors, ReadBackupPointResponses, ReadBackupRunData, ReadBackupRunErrors, ReadBackupRunResponses, ReadBackupsData, ReadBackupsErrors, ReadBackupsResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, RestorePreviewedData, RestorePreviewedErrors, RestorePreviewedResponses, RunBackupData, RunBackupErrors, RunBackupResponses, RunRestoreDrillData, RunRestoreDrillErrors, RunRestoreDrillResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses, VerifyBackupPointData, VerifyBackupPointErrors, VerifyBackupPointResponses } from './types.gen';
+import type { AcceptDnsDriftData, AcceptDnsDriftErrors, AcceptDnsDriftResponses, AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, ApplyDnsPlanData, ApplyDnsPlanErrors, ApplyDnsPlanResponses, ApplyMailDomainPlanData, ApplyMailDomainPlanErrors, ApplyMailDomainPlanResponses, ApplyTunnelPlanData, ApplyTunnelPlanErrors, ApplyTunnelPlanResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, CheckDnsRecordData, CheckDnsRecordErrors, CheckDnsRecordResponses, CheckDomainPostureData, CheckDomainPostureErrors, CheckDomainPostureResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DiffDnsZoneData, DiffDnsZoneErrors, DiffDnsZoneResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, ExportDnsZoneData, ExportDnsZoneErrors, ExportDnsZoneResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListBackupAssetsData, ListBackupAssetsErrors, ListBackupAssetsResponses, ListBackupPointsData, ListBackupPointsErrors, ListBackupPointsResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListDnsDriftData, ListDnsDriftErrors, ListDnsDriftResponses, ListDnsRecordsData, ListDnsRecordsErrors, ListDnsRecordsResponses, ListDnsSnapshotsData, ListDnsSnapshotsErrors, ListDnsSnapshotsResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListMailDomainsData, ListMailDomainsErrors, ListMailDomainsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, PlanDnsData, PlanDnsDriftData, PlanDnsDriftErrors, PlanDnsDriftResponses, PlanDnsErrors, PlanDnsImportData, PlanDnsImportErrors, PlanDnsImportResponses, PlanDnsResponses, PlanDnsRollbackData, PlanDnsRollbackErrors, PlanDnsRollbackResponses, PlanDnsUnfinishedData, PlanDnsUnfinishedErrors, PlanDnsUnfinishedResponses, PlanDomainFixData, PlanDomainFixErrors, PlanDomainFixResponses, PlanMailDomainData, PlanMailDomainErrors, PlanMailDomainResponses, PlanTunnelData, PlanTunnelErrors, PlanTunnelResponses, PreviewRestoreData, PreviewRestoreErrors, PreviewRestoreResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadBackupPointData, ReadBackupPointErrors, ReadBackupPointResponses, ReadBackupRunData, ReadBackupRunErrors, ReadBackupRunResponses, ReadBackupsData, ReadBackupsErrors, ReadBackupsResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadDnsData, ReadDnsErrors, ReadDnsPlanData, ReadDnsPlanErrors, ReadDnsPlanResponses, ReadDnsPropagationData, ReadDnsPropagationErrors, ReadDnsPropagationResponses, ReadDnsRecordData, ReadDnsRecordErrors, ReadDnsRecordResponses, ReadDnsResponses, ReadDomainPostureData, ReadDomainPostureErrors, ReadDomainPostureResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadMailDomainPlanData, ReadMailDomainPlanErrors, ReadMailDomainPlanResponses, ReadMailPostureData, ReadMailPostureErrors, ReadMailPostureResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadTunnelData, ReadTunnelErrors, ReadTunnelPlanData, ReadTunnelPlanErrors, ReadTunnelPlanResponses, ReadTunnelResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, RefreshDnsZoneData, RefreshDnsZoneErrors, RefreshDnsZoneResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, RestorePreviewedData, RestorePreviewedErrors, RestorePreviewedResponses, RunBackupData, RunBackupErrors, RunBackupResponses, RunRestoreDrillData, RunRestoreDrillErrors, RunRestoreDrillResponses, SendMailDomainCanaryData, SendMailDomainCanaryErrors, SendMailDomainCanaryResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, TakeDnsSnapshotData, TakeDnsSnapshotErrors, TakeDnsSnapshotResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, UndoDnsPlanData, UndoDnsPlanErrors, UndoDnsPlanResponses, UndoTunnelPlanData, UndoTunnelPlanErrors, UndoTunnelPlanResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses, VerifyBackupPointData, VerifyBackupPointErrors, VerifyBackupPointResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -904,6 +904,435 @@ export const restorePreviewed = <ThrowOnError extends boolean = true>(options: O
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * Read Tunnel
+ *
+ * The tunnel, its public hostnames, what is orphaned on either side, the rules in front of the mail API.
+ */
+export const readTunnel = <ThrowOnError extends boolean = true>(options?: Options<ReadTunnelData, ThrowOnError>): RequestResult<ReadTunnelResponses, ReadTunnelErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadTunnelResponses, ReadTunnelErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/tunnel',
+    ...options
+});
+
+/**
+ * Plan Tunnel
+ *
+ * What these routes change, in the tunnel and in DNS. Changes nothing.
+ */
+export const planTunnel = <ThrowOnError extends boolean = true>(options: Options<PlanTunnelData, ThrowOnError>): RequestResult<PlanTunnelResponses, PlanTunnelErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanTunnelResponses, PlanTunnelErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/tunnel/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Tunnel Plan
+ *
+ * A plan as it was made.
+ */
+export const readTunnelPlan = <ThrowOnError extends boolean = true>(options: Options<ReadTunnelPlanData, ThrowOnError>): RequestResult<ReadTunnelPlanResponses, ReadTunnelPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadTunnelPlanResponses, ReadTunnelPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/tunnel/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Tunnel Plan
+ *
+ * Do what was planned, as one operation. A stale plan is 409, with the new one. What changes or goes, and more than
+ * one change, needs a fresh factor.
+ */
+export const applyTunnelPlan = <ThrowOnError extends boolean = true>(options: Options<ApplyTunnelPlanData, ThrowOnError>): RequestResult<ApplyTunnelPlanResponses, ApplyTunnelPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyTunnelPlanResponses, ApplyTunnelPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/tunnel/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo Tunnel Plan
+ *
+ * The way back, as a plan. Changes nothing.
+ */
+export const undoTunnelPlan = <ThrowOnError extends boolean = true>(options: Options<UndoTunnelPlanData, ThrowOnError>): RequestResult<UndoTunnelPlanResponses, UndoTunnelPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<UndoTunnelPlanResponses, UndoTunnelPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/tunnel/plans/{plan_id}/undo',
+    ...options
+});
+
+/**
+ * Read Mail Posture
+ *
+ * Every mail domain as it was last checked.
+ */
+export const readMailPosture = <ThrowOnError extends boolean = true>(options?: Options<ReadMailPostureData, ThrowOnError>): RequestResult<ReadMailPostureResponses, ReadMailPostureErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadMailPostureResponses, ReadMailPostureErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/mail',
+    ...options
+});
+
+/**
+ * Read Domain Posture
+ *
+ * One mail domain as it was last checked.
+ */
+export const readDomainPosture = <ThrowOnError extends boolean = true>(options: Options<ReadDomainPostureData, ThrowOnError>): RequestResult<ReadDomainPostureResponses, ReadDomainPostureErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadDomainPostureResponses, ReadDomainPostureErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/mail/{zone}',
+    ...options
+});
+
+/**
+ * Check Domain Posture
+ *
+ * Check a mail domain now.
+ */
+export const checkDomainPosture = <ThrowOnError extends boolean = true>(options: Options<CheckDomainPostureData, ThrowOnError>): RequestResult<CheckDomainPostureResponses, CheckDomainPostureErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CheckDomainPostureResponses, CheckDomainPostureErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/mail/{zone}/check',
+    ...options
+});
+
+/**
+ * Plan Domain Fix
+ *
+ * What mending these findings changes, as a plan of the zone. Changes nothing.
+ */
+export const planDomainFix = <ThrowOnError extends boolean = true>(options: Options<PlanDomainFixData, ThrowOnError>): RequestResult<PlanDomainFixResponses, PlanDomainFixErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanDomainFixResponses, PlanDomainFixErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/mail/{zone}/plans/fix',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Dns
+ *
+ * Every zone, how Cloudflare was found, what has drifted, what is half applied.
+ */
+export const readDns = <ThrowOnError extends boolean = true>(options?: Options<ReadDnsData, ThrowOnError>): RequestResult<ReadDnsResponses, ReadDnsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadDnsResponses, ReadDnsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns',
+    ...options
+});
+
+/**
+ * List Dns Records
+ *
+ * A page of a zone's records. During an outage those last known, with their age.
+ */
+export const listDnsRecords = <ThrowOnError extends boolean = true>(options: Options<ListDnsRecordsData, ThrowOnError>): RequestResult<ListDnsRecordsResponses, ListDnsRecordsErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListDnsRecordsResponses, ListDnsRecordsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/records',
+    ...options
+});
+
+/**
+ * Read Dns Record
+ *
+ * One record, what depends on it, who changed it last.
+ */
+export const readDnsRecord = <ThrowOnError extends boolean = true>(options: Options<ReadDnsRecordData, ThrowOnError>): RequestResult<ReadDnsRecordResponses, ReadDnsRecordErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadDnsRecordResponses, ReadDnsRecordErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/record',
+    ...options
+});
+
+/**
+ * Read Dns Propagation
+ *
+ * What each configured resolver answers for a record, compared by meaning.
+ */
+export const readDnsPropagation = <ThrowOnError extends boolean = true>(options: Options<ReadDnsPropagationData, ThrowOnError>): RequestResult<ReadDnsPropagationResponses, ReadDnsPropagationErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadDnsPropagationResponses, ReadDnsPropagationErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/propagation',
+    ...options
+});
+
+/**
+ * Refresh Dns Zone
+ *
+ * Read a zone now, instead of at the next poll.
+ */
+export const refreshDnsZone = <ThrowOnError extends boolean = true>(options: Options<RefreshDnsZoneData, ThrowOnError>): RequestResult<RefreshDnsZoneResponses, RefreshDnsZoneErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RefreshDnsZoneResponses, RefreshDnsZoneErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/read',
+    ...options
+});
+
+/**
+ * Check Dns Record
+ *
+ * Say what is wrong with a record before Cloudflare does. Changes nothing.
+ */
+export const checkDnsRecord = <ThrowOnError extends boolean = true>(options: Options<CheckDnsRecordData, ThrowOnError>): RequestResult<CheckDnsRecordResponses, CheckDnsRecordErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CheckDnsRecordResponses, CheckDnsRecordErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/check',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Export Dns Zone
+ *
+ * The zone as a file, read from Cloudflare now.
+ */
+export const exportDnsZone = <ThrowOnError extends boolean = true>(options: Options<ExportDnsZoneData, ThrowOnError>): RequestResult<ExportDnsZoneResponses, ExportDnsZoneErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ExportDnsZoneResponses, ExportDnsZoneErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/export',
+    ...options
+});
+
+/**
+ * Plan Dns
+ *
+ * What these edits change. Changes nothing.
+ */
+export const planDns = <ThrowOnError extends boolean = true>(options: Options<PlanDnsData, ThrowOnError>): RequestResult<PlanDnsResponses, PlanDnsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanDnsResponses, PlanDnsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Plan Dns Import
+ *
+ * What importing a file changes. Changes nothing.
+ */
+export const planDnsImport = <ThrowOnError extends boolean = true>(options: Options<PlanDnsImportData, ThrowOnError>): RequestResult<PlanDnsImportResponses, PlanDnsImportErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanDnsImportResponses, PlanDnsImportErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans/import',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Plan Dns Rollback
+ *
+ * What going back to a snapshot changes. Changes nothing.
+ */
+export const planDnsRollback = <ThrowOnError extends boolean = true>(options: Options<PlanDnsRollbackData, ThrowOnError>): RequestResult<PlanDnsRollbackResponses, PlanDnsRollbackErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanDnsRollbackResponses, PlanDnsRollbackErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans/rollback',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Plan Dns Drift
+ *
+ * What taking changes from outside back changes. Changes nothing.
+ */
+export const planDnsDrift = <ThrowOnError extends boolean = true>(options: Options<PlanDnsDriftData, ThrowOnError>): RequestResult<PlanDnsDriftResponses, PlanDnsDriftErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanDnsDriftResponses, PlanDnsDriftErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans/drift',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Dns Plan
+ *
+ * A plan as it was made; what suffers is said as of now.
+ */
+export const readDnsPlan = <ThrowOnError extends boolean = true>(options: Options<ReadDnsPlanData, ThrowOnError>): RequestResult<ReadDnsPlanResponses, ReadDnsPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadDnsPlanResponses, ReadDnsPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Dns Plan
+ *
+ * Do what was planned, as one operation. A stale plan is 409, with the new one. A deletion, or more than one
+ * change, needs a fresh factor.
+ */
+export const applyDnsPlan = <ThrowOnError extends boolean = true>(options: Options<ApplyDnsPlanData, ThrowOnError>): RequestResult<ApplyDnsPlanResponses, ApplyDnsPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyDnsPlanResponses, ApplyDnsPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo Dns Plan
+ *
+ * The way back from a plan that was applied, as a plan to be looked at and applied. Changes nothing.
+ */
+export const undoDnsPlan = <ThrowOnError extends boolean = true>(options: Options<UndoDnsPlanData, ThrowOnError>): RequestResult<UndoDnsPlanResponses, UndoDnsPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<UndoDnsPlanResponses, UndoDnsPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/plans/{plan_id}/undo',
+    ...options
+});
+
+/**
+ * Plan Dns Unfinished
+ *
+ * Finish, or revert, what was applied in part: as a plan. Changes nothing.
+ */
+export const planDnsUnfinished = <ThrowOnError extends boolean = true>(options: Options<PlanDnsUnfinishedData, ThrowOnError>): RequestResult<PlanDnsUnfinishedResponses, PlanDnsUnfinishedErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanDnsUnfinishedResponses, PlanDnsUnfinishedErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/unfinished/{operation_id}/plan',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List Dns Snapshots
+ *
+ * The zone's points in time, newest first.
+ */
+export const listDnsSnapshots = <ThrowOnError extends boolean = true>(options: Options<ListDnsSnapshotsData, ThrowOnError>): RequestResult<ListDnsSnapshotsResponses, ListDnsSnapshotsErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListDnsSnapshotsResponses, ListDnsSnapshotsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/snapshots',
+    ...options
+});
+
+/**
+ * Take Dns Snapshot
+ *
+ * Read the zone and keep it as a point in time; one that is equal is not kept twice.
+ */
+export const takeDnsSnapshot = <ThrowOnError extends boolean = true>(options: Options<TakeDnsSnapshotData, ThrowOnError>): RequestResult<TakeDnsSnapshotResponses, TakeDnsSnapshotErrors, ThrowOnError, 'data'> => (options.client ?? client).post<TakeDnsSnapshotResponses, TakeDnsSnapshotErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/snapshots',
+    ...options
+});
+
+/**
+ * Diff Dns Zone
+ *
+ * What differs between two points in time.
+ */
+export const diffDnsZone = <ThrowOnError extends boolean = true>(options: Options<DiffDnsZoneData, ThrowOnError>): RequestResult<DiffDnsZoneResponses, DiffDnsZoneErrors, ThrowOnError, 'data'> => (options.client ?? client).get<DiffDnsZoneResponses, DiffDnsZoneErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/diff',
+    ...options
+});
+
+/**
+ * List Dns Drift
+ *
+ * Changes that were not made by Homeport: record, before, after, when they were seen.
+ */
+export const listDnsDrift = <ThrowOnError extends boolean = true>(options: Options<ListDnsDriftData, ThrowOnError>): RequestResult<ListDnsDriftResponses, ListDnsDriftErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListDnsDriftResponses, ListDnsDriftErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/drift',
+    ...options
+});
+
+/**
+ * Accept Dns Drift
+ *
+ * Take changes from outside as they are: they are no drift any more.
+ */
+export const acceptDnsDrift = <ThrowOnError extends boolean = true>(options: Options<AcceptDnsDriftData, ThrowOnError>): RequestResult<AcceptDnsDriftResponses, AcceptDnsDriftErrors, ThrowOnError, 'data'> => (options.client ?? client).post<AcceptDnsDriftResponses, AcceptDnsDriftErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/dns/zones/{zone}/drift/accept',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List Mail Domains
+ *
+ * The domains that Homeport receives mail for, and what is missing before one can be added.
+ */
+export const listMailDomains = <ThrowOnError extends boolean = true>(options?: Options<ListMailDomainsData, ThrowOnError>): RequestResult<ListMailDomainsResponses, ListMailDomainsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListMailDomainsResponses, ListMailDomainsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/mail-domains',
+    ...options
+});
+
+/**
+ * Plan Mail Domain
+ *
+ * What making, or removing, a mail domain changes. Changes nothing.
+ */
+export const planMailDomain = <ThrowOnError extends boolean = true>(options: Options<PlanMailDomainData, ThrowOnError>): RequestResult<PlanMailDomainResponses, PlanMailDomainErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanMailDomainResponses, PlanMailDomainErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/mail-domains/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Mail Domain Plan
+ *
+ * A plan as it was made, and how far it has come.
+ */
+export const readMailDomainPlan = <ThrowOnError extends boolean = true>(options: Options<ReadMailDomainPlanData, ThrowOnError>): RequestResult<ReadMailDomainPlanResponses, ReadMailDomainPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadMailDomainPlanResponses, ReadMailDomainPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/mail-domains/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Mail Domain Plan
+ *
+ * Do what was planned, as one operation that ends when the canary has come in. A stale plan is 409, with the new
+ * one. What takes something away needs the domain typed and a fresh factor.
+ */
+export const applyMailDomainPlan = <ThrowOnError extends boolean = true>(options: Options<ApplyMailDomainPlanData, ThrowOnError>): RequestResult<ApplyMailDomainPlanResponses, ApplyMailDomainPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyMailDomainPlanResponses, ApplyMailDomainPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/mail-domains/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Send Mail Domain Canary
+ *
+ * Send a canary mail from outside and wait until it is in its mailbox.
+ */
+export const sendMailDomainCanary = <ThrowOnError extends boolean = true>(options: Options<SendMailDomainCanaryData, ThrowOnError>): RequestResult<SendMailDomainCanaryResponses, SendMailDomainCanaryErrors, ThrowOnError, 'data'> => (options.client ?? client).post<SendMailDomainCanaryResponses, SendMailDomainCanaryErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/mail-domains/{domain}/canary',
+    ...options
 });
 
 /**

@@ -5,6 +5,16 @@ export type ClientOptions = {
 };
 
 /**
+ * AcceptDrift
+ */
+export type AcceptDrift = {
+    /**
+     * Drift Ids
+     */
+    drift_ids: Array<number>;
+};
+
+/**
  * AccountView
  */
 export type AccountView = {
@@ -89,6 +99,36 @@ export type ActView = {
      * Is Permitted
      */
     is_permitted: boolean;
+};
+
+/**
+ * ApplyDnsPlan
+ *
+ * typed_names is taken for the dialog's sake and not asked for here.
+ */
+export type ApplyDnsPlan = {
+    /**
+     * Typed Names
+     */
+    typed_names?: Array<string>;
+    /**
+     * Reason
+     */
+    reason?: string | null;
+};
+
+/**
+ * ApplyDomainPlan
+ */
+export type ApplyDomainPlan = {
+    /**
+     * Typed Names
+     */
+    typed_names?: Array<string>;
+    /**
+     * Reason
+     */
+    reason?: string | null;
 };
 
 /**
@@ -830,6 +870,53 @@ export type BulkResults = {
 };
 
 /**
+ * CheckView
+ *
+ * One check of a domain, with at least one finding; `summary` is the text of the worst.
+ *
+ * unknown: no resolver could say anything, or there is nothing to ask for. resolver: which one answered.
+ */
+export type CheckView = {
+    /**
+     * Check
+     */
+    check: 'mx' | 'spf' | 'dkim' | 'dmarc' | 'mta-sts' | 'tls-rpt' | 'email-routing';
+    /**
+     * Verdict
+     */
+    verdict: 'ok' | 'warning' | 'error' | 'unknown';
+    /**
+     * Summary
+     */
+    summary: string;
+    /**
+     * Quoted
+     */
+    quoted: Array<string>;
+    /**
+     * Resolver
+     */
+    resolver: string | null;
+    /**
+     * Findings
+     */
+    findings: Array<FindingView>;
+};
+
+/**
+ * CheckedRecord
+ *
+ * A draft as Cloudflare would keep it (null while an error stands), and what is to be said of it.
+ */
+export type CheckedRecord = {
+    record: RecordView | null;
+    /**
+     * Problems
+     */
+    problems: Array<RecordProblem>;
+};
+
+/**
  * CodeForm
  */
 export type CodeForm = {
@@ -841,6 +928,42 @@ export type CodeForm = {
      * Code
      */
     code: string;
+};
+
+/**
+ * Connection
+ *
+ * How Cloudflare was found when it was last asked.
+ *
+ * connected · not-configured: no token or account is set; `settings` names what is missing · refused: the token is
+ * refused, or lacks `permission` (also for part of what was asked) · limited: Cloudflare limits the rate, until
+ * `retry_at` · silent: no answer since `since`. `detail` is one line.
+ */
+export type Connection = {
+    /**
+     * State
+     */
+    state: 'connected' | 'not-configured' | 'refused' | 'limited' | 'silent';
+    /**
+     * Since
+     */
+    since: string | null;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Permission
+     */
+    permission: string | null;
+    /**
+     * Settings
+     */
+    settings: Array<string>;
+    /**
+     * Retry At
+     */
+    retry_at: string | null;
 };
 
 /**
@@ -1239,6 +1362,356 @@ export type DiskUse = {
 };
 
 /**
+ * DnsOverview
+ */
+export type DnsOverview = {
+    connection: Connection;
+    /**
+     * Zones
+     */
+    zones: Array<ZoneView>;
+    /**
+     * Drift
+     */
+    drift: number;
+    /**
+     * Unfinished
+     */
+    unfinished: Array<Unfinished>;
+};
+
+/**
+ * DnsPlan
+ *
+ * What applying does to a zone.
+ *
+ * changes       at most MAX_SHOWN of them; `counts` has them all: create, change, delete
+ * unchanged     names that were asked for, and are so already; how many in `counts`
+ * needs_step_up a deletion, or more than one change: applying needs a fresh factor
+ * batches       transactions at Cloudflare; with more than one the whole is not one transaction
+ * skipped       lines of an import that were left alone, and why
+ */
+export type DnsPlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Changes
+     */
+    changes: Array<RecordChange>;
+    /**
+     * Counts
+     */
+    counts: {
+        [key: string]: number;
+    };
+    /**
+     * Unchanged
+     */
+    unchanged: Array<string>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+    /**
+     * Needs Step Up
+     */
+    needs_step_up: boolean;
+    /**
+     * Batches
+     */
+    batches: number;
+    /**
+     * Skipped
+     */
+    skipped: Array<RecordProblem>;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
+ * DomainConflict
+ */
+export type DomainConflict = {
+    /**
+     * What
+     */
+    what: string;
+    /**
+     * Way Out
+     */
+    way_out: string;
+};
+
+/**
+ * DomainPlan
+ *
+ * changes: each {name, step, act, before, after, reason}, over all steps. conflicts: while there is one, it can't
+ * be applied. needs_step_up: it takes something away; then the domain is typed and a fresh factor given.
+ */
+export type DomainPlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Domain
+     */
+    domain: string;
+    /**
+     * Unicode Domain
+     */
+    unicode_domain: string;
+    /**
+     * Wanted
+     */
+    wanted: 'add' | 'remove';
+    /**
+     * Steps
+     */
+    steps: Array<StepView>;
+    /**
+     * Changes
+     */
+    changes: Array<{
+        [key: string]: unknown;
+    }>;
+    /**
+     * Unchanged
+     */
+    unchanged: Array<string>;
+    /**
+     * Conflicts
+     */
+    conflicts: Array<DomainConflict>;
+    /**
+     * Notes
+     */
+    notes: Array<string>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+    /**
+     * Needs Step Up
+     */
+    needs_step_up: boolean;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
+ * DomainPosture
+ *
+ * checked_at null: never. spf_lookups of at most 10 (RFC 7208 4.6.4).
+ */
+export type DomainPosture = {
+    /**
+     * Domain
+     */
+    domain: string;
+    /**
+     * Unicode Domain
+     */
+    unicode_domain: string;
+    /**
+     * Zone
+     */
+    zone: string | null;
+    /**
+     * Verdict
+     */
+    verdict: 'ok' | 'warning' | 'error' | 'unknown';
+    /**
+     * Checked At
+     */
+    checked_at: string | null;
+    /**
+     * Is Stale
+     */
+    is_stale: boolean;
+    /**
+     * Spf Lookups
+     */
+    spf_lookups: number | null;
+    /**
+     * Checks
+     */
+    checks: Array<CheckView>;
+};
+
+/**
+ * Draft
+ *
+ * A record as it is to be; what is left out stays as it is, or takes its default: ttl 1, not proxied, no comment.
+ *
+ * name     full, or below the zone, or "@"; in Unicode or as A-labels
+ * content  for types whose content is one text; for the others `data`. One of the two is enough
+ */
+export type Draft = {
+    /**
+     * Type
+     */
+    type?: string | null;
+    /**
+     * Name
+     */
+    name?: string | null;
+    /**
+     * Content
+     */
+    content?: string | null;
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Priority
+     */
+    priority?: number | null;
+    /**
+     * Ttl
+     */
+    ttl?: number | null;
+    /**
+     * Proxied
+     */
+    proxied?: boolean | null;
+    /**
+     * Comment
+     */
+    comment?: string | null;
+    /**
+     * Tags
+     */
+    tags?: Array<string> | null;
+};
+
+/**
+ * DriftList
+ */
+export type DriftList = {
+    /**
+     * Drift
+     */
+    drift: Array<DriftView>;
+};
+
+/**
+ * DriftView
+ *
+ * A change that was not made by Homeport. state: open, accepted by somebody, reverted (or gone by itself).
+ */
+export type DriftView = {
+    /**
+     * Id
+     */
+    id: number;
+    /**
+     * Zone
+     */
+    zone: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Act
+     */
+    act: 'create' | 'change' | 'delete';
+    /**
+     * Keys
+     */
+    keys: Array<string>;
+    before: RecordView | null;
+    after: RecordView | null;
+    /**
+     * Fields
+     */
+    fields: Array<string>;
+    /**
+     * Seen At
+     */
+    seen_at: string;
+    /**
+     * State
+     */
+    state: 'open' | 'accepted' | 'reverted';
+    /**
+     * Settled By
+     */
+    settled_by: string | null;
+    /**
+     * Settled At
+     */
+    settled_at: string | null;
+};
+
+/**
+ * Edit
+ *
+ * create: `record` · change: of `key`, the fields that `record` names · delete: of `key`.
+ */
+export type Edit = {
+    /**
+     * Act
+     */
+    act: 'create' | 'change' | 'delete';
+    /**
+     * Key
+     */
+    key?: string | null;
+    record?: Draft | null;
+};
+
+/**
  * EngineView
  *
  * connected · not-configured: this portal has no broker · silent: broker or engine do not answer since `since`.
@@ -1319,6 +1792,70 @@ export type EventView = {
 };
 
 /**
+ * FindingView
+ *
+ * One thing found. code and params: the front end's text; `text` the same in English. quoted: what the DNS said.
+ *
+ * is_fixable: POST .../plans/fix with this id gives a plan of the fix.
+ */
+export type FindingView = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Check
+     */
+    check: 'mx' | 'spf' | 'dkim' | 'dmarc' | 'mta-sts' | 'tls-rpt' | 'email-routing';
+    /**
+     * Verdict
+     */
+    verdict: 'ok' | 'warning' | 'error' | 'unknown';
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Params
+     */
+    params: {
+        [key: string]: unknown;
+    };
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Quoted
+     */
+    quoted: Array<string>;
+    /**
+     * Is Fixable
+     */
+    is_fixable: boolean;
+};
+
+/**
+ * FinishOrRevert
+ */
+export type FinishOrRevert = {
+    /**
+     * Way
+     */
+    way: 'finish' | 'revert';
+};
+
+/**
+ * FixFindings
+ */
+export type FixFindings = {
+    /**
+     * Findings
+     */
+    findings: Array<string>;
+};
+
+/**
  * HealthCheckView
  */
 export type HealthCheckView = {
@@ -1376,6 +1913,27 @@ export type ImageList = {
      * Images
      */
     images: Array<Image>;
+};
+
+/**
+ * ImportZone
+ *
+ * merge: what the text lacks stays · replace: the zone becomes equal to the text (apex NS and SOA, and locked
+ * records, always stay).
+ */
+export type ImportZone = {
+    /**
+     * Format
+     */
+    format: 'bind' | 'csv' | 'json';
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Mode
+     */
+    mode?: 'merge' | 'replace';
 };
 
 /**
@@ -1500,6 +2058,26 @@ export type KeptLogs = {
 };
 
 /**
+ * LastChange
+ *
+ * Who or what changed it last, as far as Homeport knows. by: a user's name, "edge", or "outside Homeport".
+ */
+export type LastChange = {
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * By
+     */
+    by: string;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
  * LineView
  *
  * at: to the nanosecond, as the engine says it. is_partial: the next line goes on with this one.
@@ -1550,6 +2128,64 @@ export type LoginForm = {
 };
 
 /**
+ * MailDomainList
+ *
+ * not_ready: what is missing before a domain can be added, one line each; empty when nothing is.
+ */
+export type MailDomainList = {
+    /**
+     * Domains
+     */
+    domains: Array<MailDomainView>;
+    /**
+     * Not Ready
+     */
+    not_ready: Array<string>;
+};
+
+/**
+ * MailDomainView
+ *
+ * A domain that Homeport receives mail for. is_finished: a canary mail has come in since the last change.
+ *
+ * managed_by: settings (EDGE_ZONES) · homeport (`homeport domain add`).
+ */
+export type MailDomainView = {
+    /**
+     * Domain
+     */
+    domain: string;
+    /**
+     * Unicode Domain
+     */
+    unicode_domain: string;
+    /**
+     * Managed By
+     */
+    managed_by: 'settings' | 'homeport';
+    /**
+     * Is Finished
+     */
+    is_finished: boolean;
+    /**
+     * Added At
+     */
+    added_at: string | null;
+    /**
+     * Canary At
+     */
+    canary_at: string | null;
+    /**
+     * Canary Seconds
+     */
+    canary_seconds: number | null;
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
  * Mount
  */
 export type Mount = {
@@ -1583,6 +2219,48 @@ export type Network = {
      * Address
      */
     address?: string | null;
+};
+
+/**
+ * NewDnsPlan
+ */
+export type NewDnsPlan = {
+    /**
+     * Edits
+     */
+    edits: Array<Edit>;
+};
+
+/**
+ * NewDomainPlan
+ *
+ * act add: `domain` becomes a mail domain · remove: what was made for it is taken away, and only that.
+ *
+ * replace_mail: MX records and rules that lead elsewhere give way. adopt: a Worker, bucket or namespace of our name
+ * that others made is used. mailbox: local part of the domain's first mailbox, which is made if there is none;
+ * canaries have one of their own, homeport-canary.
+ */
+export type NewDomainPlan = {
+    /**
+     * Act
+     */
+    act?: 'add' | 'remove';
+    /**
+     * Domain
+     */
+    domain: string;
+    /**
+     * Replace Mail
+     */
+    replace_mail?: boolean;
+    /**
+     * Adopt
+     */
+    adopt?: boolean;
+    /**
+     * Mailbox
+     */
+    mailbox?: string;
 };
 
 /**
@@ -1621,6 +2299,56 @@ export type NewPlan = {
      * Want
      */
     want: 'running' | 'stopped';
+};
+
+/**
+ * NewRoute
+ *
+ * service: http(s)://CONTAINER:PORT or http_status:NNN. path: a regular expression over the request's path.
+ */
+export type NewRoute = {
+    /**
+     * Hostname
+     */
+    hostname: string;
+    /**
+     * Path
+     */
+    path?: string | null;
+    /**
+     * Service
+     */
+    service: string;
+    /**
+     * Role
+     */
+    role?: 'site' | 'webmail' | 'mail-api' | 'other';
+};
+
+/**
+ * NewRoutePlan
+ *
+ * protect: also bring the rules in front of the mail API about, for each of `add` whose role is mail-api.
+ */
+export type NewRoutePlan = {
+    /**
+     * Add
+     */
+    add?: Array<NewRoute>;
+    /**
+     * Remove
+     */
+    remove?: Array<string>;
+    /**
+     * Remove Records
+     *
+     * Names of orphaned records
+     */
+    remove_records?: Array<string>;
+    /**
+     * Protect
+     */
+    protect?: boolean;
 };
 
 /**
@@ -1891,6 +2619,34 @@ export type OperationView = {
 };
 
 /**
+ * OrphanView
+ *
+ * record: leads to a route or a tunnel that is not there · route: leads to nothing that runs.
+ *
+ * name   of a record, for `remove_records`; of a route, for `remove`
+ * why    no-route, tunnel-gone · target-stopped, target-unknown
+ */
+export type OrphanView = {
+    /**
+     * Kind
+     */
+    kind: 'record' | 'route';
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Zone
+     */
+    zone: string | null;
+    /**
+     * Why
+     */
+    why: string;
+    record: RecordView | null;
+};
+
+/**
  * Outcome
  *
  * What a look at the world says about an interrupted act.
@@ -2108,6 +2864,21 @@ export type PolicyView = {
 };
 
 /**
+ * PostureOverview
+ */
+export type PostureOverview = {
+    connection: Connection;
+    /**
+     * Resolvers
+     */
+    resolvers: Array<string>;
+    /**
+     * Domains
+     */
+    domains: Array<DomainPosture>;
+};
+
+/**
  * PreviewRestore
  *
  * folder: of a mailbox, as its asset lists them; null for all of it.
@@ -2130,6 +2901,58 @@ export type PreviewRestore = {
      * Where
      */
     where?: 'beside' | 'in-place';
+};
+
+/**
+ * Propagation
+ *
+ * is_comparable: false for proxied records, which answer with Cloudflare's addresses.
+ */
+export type Propagation = {
+    /**
+     * Key
+     */
+    key: string;
+    /**
+     * Expected
+     */
+    expected: Array<string>;
+    /**
+     * Is Comparable
+     */
+    is_comparable: boolean;
+    /**
+     * Resolvers
+     */
+    resolvers: Array<ResolverAnswer>;
+};
+
+/**
+ * ProtectionView
+ *
+ * A rule in front of the mail API. state: in-place · missing · different · unknown (not readable: `detail`).
+ */
+export type ProtectionView = {
+    /**
+     * Kind
+     */
+    kind: 'waf' | 'rate-limit';
+    /**
+     * Hostname
+     */
+    hostname: string;
+    /**
+     * State
+     */
+    state: 'in-place' | 'missing' | 'different' | 'unknown';
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Expression
+     */
+    expression: string;
 };
 
 /**
@@ -2170,6 +2993,243 @@ export type ReadingView = {
 };
 
 /**
+ * RecordChange
+ *
+ * One record that changes. `name` is what people read: "A www.example.com". fields: those that differ.
+ *
+ * keys: of the plan's own changes behind it. is_protected: it needs a fresh factor, as the whole plan then does.
+ */
+export type RecordChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Act
+     */
+    act: 'create' | 'change' | 'delete';
+    /**
+     * Keys
+     */
+    keys: Array<string>;
+    before: RecordView | null;
+    after: RecordView | null;
+    /**
+     * Fields
+     */
+    fields: Array<string>;
+    /**
+     * Is Protected
+     */
+    is_protected: boolean;
+    /**
+     * Used By
+     */
+    used_by: Array<UseView>;
+    /**
+     * Warnings
+     */
+    warnings: Array<RecordProblem>;
+};
+
+/**
+ * RecordDetail
+ */
+export type RecordDetail = {
+    record: RecordView;
+    /**
+     * Used By
+     */
+    used_by: Array<UseView>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+    last_change: LastChange | null;
+    /**
+     * Drift
+     */
+    drift: Array<DriftView>;
+};
+
+/**
+ * RecordDifference
+ */
+export type RecordDifference = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Act
+     */
+    act: 'create' | 'change' | 'delete';
+    /**
+     * Keys
+     */
+    keys: Array<string>;
+    before: RecordView | null;
+    after: RecordView | null;
+    /**
+     * Fields
+     */
+    fields: Array<string>;
+};
+
+/**
+ * RecordPage
+ *
+ * A page of a zone's records, and how many there are: in the zone, and that match.
+ */
+export type RecordPage = {
+    zone: ZoneView;
+    connection: Connection;
+    /**
+     * Records
+     */
+    records: Array<RecordView>;
+    /**
+     * Matching
+     */
+    matching: number;
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Types
+     */
+    types: Array<string>;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    /**
+     * Drifted
+     */
+    drifted: Array<string>;
+};
+
+/**
+ * RecordProblem
+ *
+ * What is wrong with a record. field: "content", "data.port", "" for the whole. code, params: the front end's text.
+ *
+ * severity error: it isn't planned · warning: it is, and this is said beside it.
+ */
+export type RecordProblem = {
+    /**
+     * Field
+     */
+    field: string;
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Params
+     */
+    params: {
+        [key: string]: unknown;
+    };
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Severity
+     */
+    severity: 'error' | 'warning';
+};
+
+/**
+ * RecordView
+ *
+ * One record.
+ *
+ * key        names it in plans and addresses: type, name and a digest of what makes it one of its kind
+ * content    as Cloudflare writes it
+ * data       the structured parts of SRV, CAA, HTTPS and their like, null for the others
+ * ttl        seconds; 1 is automatic
+ * is_locked  kept by Email Routing; it can't be changed here
+ * is_ours    made by Homeport
+ */
+export type RecordView = {
+    /**
+     * Key
+     */
+    key: string;
+    /**
+     * Id
+     */
+    id: string | null;
+    /**
+     * Type
+     */
+    type: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Unicode Name
+     */
+    unicode_name: string;
+    /**
+     * Content
+     */
+    content: string;
+    /**
+     * Data
+     */
+    data: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Priority
+     */
+    priority: number | null;
+    /**
+     * Ttl
+     */
+    ttl: number;
+    /**
+     * Proxied
+     */
+    proxied: boolean;
+    /**
+     * Proxiable
+     */
+    proxiable: boolean;
+    /**
+     * Comment
+     */
+    comment: string | null;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    /**
+     * Settings
+     */
+    settings: {
+        [key: string]: unknown;
+    };
+    /**
+     * Is Locked
+     */
+    is_locked: boolean;
+    /**
+     * Is Ours
+     */
+    is_ours: boolean;
+    /**
+     * Modified On
+     */
+    modified_on: string | null;
+};
+
+/**
  * RecoveryCodes
  *
  * New codes, shown once; None if the account has some already.
@@ -2179,6 +3239,38 @@ export type RecoveryCodes = {
      * Recovery Codes
      */
     recovery_codes: Array<string> | null;
+};
+
+/**
+ * ResolverAnswer
+ *
+ * What one resolver says. agrees: by meaning with what Cloudflare holds; null when it could not be asked.
+ */
+export type ResolverAnswer = {
+    /**
+     * Resolver
+     */
+    resolver: string;
+    /**
+     * Agrees
+     */
+    agrees: boolean | null;
+    /**
+     * Answers
+     */
+    answers: Array<string>;
+    /**
+     * Ttl
+     */
+    ttl: number | null;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Asked At
+     */
+    asked_at: string;
 };
 
 /**
@@ -2226,11 +3318,208 @@ export type RestorePreviewed = {
 export type Result = 'accepted' | 'done' | 'failed' | 'denied';
 
 /**
+ * RevertDrift
+ */
+export type RevertDrift = {
+    /**
+     * Drift Ids
+     */
+    drift_ids: Array<number>;
+};
+
+/**
  * Role
  *
  * What somebody may do; each role includes those before it.
  */
 export type Role = 'viewer' | 'operator' | 'admin';
+
+/**
+ * Rollback
+ *
+ * To a snapshot: the whole zone, or some of its records.
+ */
+export type Rollback = {
+    /**
+     * Snapshot Id
+     */
+    snapshot_id: string;
+    /**
+     * Keys
+     */
+    keys?: Array<string> | null;
+};
+
+/**
+ * RouteChange
+ *
+ * name: "route app.example.com", "record app.example.com", "rule waf app.example.com"; before, after: as kept.
+ *
+ * is_protected: something that was there changes or goes; applying then needs a fresh factor.
+ */
+export type RouteChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Before
+     */
+    before: unknown;
+    /**
+     * After
+     */
+    after: unknown;
+    /**
+     * Is Protected
+     */
+    is_protected: boolean;
+    /**
+     * Used By
+     */
+    used_by: Array<UseView>;
+};
+
+/**
+ * RoutePlan
+ *
+ * What applying does, in the tunnel, in DNS and to the rules in front of the mail API.
+ */
+export type RoutePlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Changes
+     */
+    changes: Array<RouteChange>;
+    /**
+     * Unchanged
+     */
+    unchanged: Array<string>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+    /**
+     * Warnings
+     */
+    warnings: Array<RouteWarning>;
+    /**
+     * Needs Step Up
+     */
+    needs_step_up: boolean;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
+ * RouteView
+ *
+ * A public hostname of the tunnel.
+ *
+ * name       hostname, with its path behind it where it has one: what a plan calls it
+ * service    where cloudflared leads it: http://blog-nginx:80
+ * target     the container that the service names, as the broker knows it; null when none, or no broker
+ * record     the record that leads here; null when there is none
+ * settings   originRequest and whatever else stands there, as Cloudflare keeps it
+ * trouble    no-record · record-elsewhere · not-proxied · target-unknown · target-stopped · zone-unknown
+ * is_ours    its record was made here
+ */
+export type RouteView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Hostname
+     */
+    hostname: string;
+    /**
+     * Path
+     */
+    path: string | null;
+    /**
+     * Service
+     */
+    service: string;
+    /**
+     * Role
+     */
+    role: 'site' | 'webmail' | 'mail-api' | 'other';
+    /**
+     * Target
+     */
+    target: string | null;
+    /**
+     * Target State
+     */
+    target_state: string | null;
+    record: RecordView | null;
+    /**
+     * Zone
+     */
+    zone: string | null;
+    /**
+     * Is Ours
+     */
+    is_ours: boolean;
+    /**
+     * Settings
+     */
+    settings: {
+        [key: string]: unknown;
+    };
+    /**
+     * Trouble
+     */
+    trouble: Array<string>;
+};
+
+/**
+ * RouteWarning
+ *
+ * What is to be known before applying, and keeps nothing from it. name: of the change it is about.
+ *
+ * code: target-unknown · target-stopped · target-not-on-edge · rate-rule-taken · rules-unknown
+ */
+export type RouteWarning = {
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Text
+     */
+    text: string;
+};
 
 /**
  * RunBackup
@@ -2422,6 +3711,8 @@ export type SecondFactorView = {
  * SessionView
  *
  * Who is logged in, if anybody. The session's id names it and opens nothing.
+ *
+ * is_demo   what this portal shows is made up, and every page says so
  */
 export type SessionView = {
     /**
@@ -2438,6 +3729,10 @@ export type SessionView = {
      * Passkeys Possible
      */
     passkeys_possible: boolean;
+    /**
+     * Is Demo
+     */
+    is_demo?: boolean;
 };
 
 /**
@@ -2500,6 +3795,60 @@ export type SetupForm = {
      * Name
      */
     name: string;
+};
+
+/**
+ * SnapshotList
+ */
+export type SnapshotList = {
+    /**
+     * Snapshots
+     */
+    snapshots: Array<SnapshotView>;
+    /**
+     * Next Before
+     */
+    next_before: string | null;
+};
+
+/**
+ * SnapshotView
+ *
+ * reason: hourly · before, after (an operation) · asked. seen_until: the last time the zone was found like this.
+ */
+export type SnapshotView = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Zone
+     */
+    zone: string;
+    /**
+     * Taken At
+     */
+    taken_at: string;
+    /**
+     * Seen Until
+     */
+    seen_until: string;
+    /**
+     * Reason
+     */
+    reason: 'hourly' | 'before' | 'after' | 'asked';
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+    /**
+     * Records
+     */
+    records: number;
+    /**
+     * Digest
+     */
+    digest: string;
 };
 
 /**
@@ -2655,6 +4004,33 @@ export type StepUpTicket = {
 };
 
 /**
+ * StepView
+ *
+ * One step. name: zone, mail-domain, worker, rule, records, routing, recipients, canary; in this order for an add.
+ * detail: one line, which may quote others. changes: those of the plan that belong to it.
+ */
+export type StepView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * State
+     */
+    state: 'todo' | 'done' | 'unchanged' | 'failed' | 'waiting';
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Changes
+     */
+    changes: Array<{
+        [key: string]: unknown;
+    }>;
+};
+
+/**
  * TokenList
  */
 export type TokenList = {
@@ -2752,6 +4128,116 @@ export type TotpView = {
      * Enrolled At
      */
     enrolled_at: string;
+};
+
+/**
+ * TunnelOverview
+ *
+ * silent: what could not be asked, such as the broker; what hangs on it is unknown, never "fine".
+ */
+export type TunnelOverview = {
+    connection: Connection;
+    tunnel: TunnelView | null;
+    /**
+     * Orphans
+     */
+    orphans: Array<OrphanView>;
+    /**
+     * Protection
+     */
+    protection: Array<ProtectionView>;
+    /**
+     * Silent
+     */
+    silent: Array<string>;
+    /**
+     * Read At
+     */
+    read_at: string | null;
+};
+
+/**
+ * TunnelView
+ *
+ * status as Cloudflare says it: healthy, degraded, down, inactive.
+ *
+ * version    of the configuration; null for one that is kept on the tunnel's host
+ * is_ours    it can be changed here, which one on the host can't
+ * fallback   where requests for every other hostname go
+ */
+export type TunnelView = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Status
+     */
+    status: string;
+    /**
+     * Version
+     */
+    version: number | null;
+    /**
+     * Is Ours
+     */
+    is_ours: boolean;
+    /**
+     * Connections
+     */
+    connections: number;
+    /**
+     * Routes
+     */
+    routes: Array<RouteView>;
+    /**
+     * Fallback
+     */
+    fallback: string | null;
+};
+
+/**
+ * Unfinished
+ *
+ * A plan of which some batches are at Cloudflare and others are not: it can be finished, or reverted.
+ */
+export type Unfinished = {
+    /**
+     * Operation Id
+     */
+    operation_id: string;
+    /**
+     * Plan Id
+     */
+    plan_id: string;
+    /**
+     * Zone
+     */
+    zone: string;
+    /**
+     * Batches Done
+     */
+    batches_done: number;
+    /**
+     * Batches
+     */
+    batches: number;
+    /**
+     * Changes
+     */
+    changes: number;
+    /**
+     * Since
+     */
+    since: string;
+    /**
+     * Detail
+     */
+    detail: string;
 };
 
 /**
@@ -2878,6 +4364,94 @@ export type VerifyPoint = {
      * Point
      */
     point: string;
+};
+
+/**
+ * ZoneDifference
+ *
+ * From one point to another; "now" is the zone as it was last read.
+ */
+export type ZoneDifference = {
+    /**
+     * Zone
+     */
+    zone: string;
+    /**
+     * From Id
+     */
+    from_id: string;
+    /**
+     * To Id
+     */
+    to_id: string;
+    /**
+     * From At
+     */
+    from_at: string;
+    /**
+     * To At
+     */
+    to_at: string;
+    /**
+     * Differences
+     */
+    differences: Array<RecordDifference>;
+    /**
+     * Counts
+     */
+    counts: {
+        [key: string]: number;
+    };
+};
+
+/**
+ * ZoneView
+ *
+ * A zone as it was last read. `unicode_name` as people write it. `error`: why it could not be read since then.
+ *
+ * read_at: null when it never was; then `records` is null too. is_stale: too old to be called the present.
+ */
+export type ZoneView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Unicode Name
+     */
+    unicode_name: string;
+    /**
+     * Status
+     */
+    status: string;
+    /**
+     * Name Servers
+     */
+    name_servers: Array<string>;
+    /**
+     * Records
+     */
+    records: number | null;
+    /**
+     * Read At
+     */
+    read_at: string | null;
+    /**
+     * Is Stale
+     */
+    is_stale: boolean;
+    /**
+     * Error
+     */
+    error: string | null;
+    /**
+     * Drift
+     */
+    drift: number;
+    /**
+     * Is Mail Domain
+     */
+    is_mail_domain: boolean;
 };
 
 /**
@@ -5352,6 +6926,1287 @@ export type RestorePreviewedResponses = {
 };
 
 export type RestorePreviewedResponse = RestorePreviewedResponses[keyof RestorePreviewedResponses];
+
+export type ReadTunnelData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/dns/tunnel';
+};
+
+export type ReadTunnelErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadTunnelError = ReadTunnelErrors[keyof ReadTunnelErrors];
+
+export type ReadTunnelResponses = {
+    /**
+     * Successful Response
+     */
+    200: TunnelOverview;
+};
+
+export type ReadTunnelResponse = ReadTunnelResponses[keyof ReadTunnelResponses];
+
+export type PlanTunnelData = {
+    body: NewRoutePlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/dns/tunnel/plans';
+};
+
+export type PlanTunnelErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanTunnelError = PlanTunnelErrors[keyof PlanTunnelErrors];
+
+export type PlanTunnelResponses = {
+    /**
+     * Successful Response
+     */
+    201: RoutePlan;
+};
+
+export type PlanTunnelResponse = PlanTunnelResponses[keyof PlanTunnelResponses];
+
+export type ReadTunnelPlanData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/dns/tunnel/plans/{plan_id}';
+};
+
+export type ReadTunnelPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadTunnelPlanError = ReadTunnelPlanErrors[keyof ReadTunnelPlanErrors];
+
+export type ReadTunnelPlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: RoutePlan;
+};
+
+export type ReadTunnelPlanResponse = ReadTunnelPlanResponses[keyof ReadTunnelPlanResponses];
+
+export type ApplyTunnelPlanData = {
+    body: ApplyDnsPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/dns/tunnel/plans/{plan_id}/apply';
+};
+
+export type ApplyTunnelPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplyTunnelPlanError = ApplyTunnelPlanErrors[keyof ApplyTunnelPlanErrors];
+
+export type ApplyTunnelPlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplyTunnelPlanResponse = ApplyTunnelPlanResponses[keyof ApplyTunnelPlanResponses];
+
+export type UndoTunnelPlanData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/dns/tunnel/plans/{plan_id}/undo';
+};
+
+export type UndoTunnelPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UndoTunnelPlanError = UndoTunnelPlanErrors[keyof UndoTunnelPlanErrors];
+
+export type UndoTunnelPlanResponses = {
+    /**
+     * Successful Response
+     */
+    201: RoutePlan;
+};
+
+export type UndoTunnelPlanResponse = UndoTunnelPlanResponses[keyof UndoTunnelPlanResponses];
+
+export type ReadMailPostureData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/dns/mail';
+};
+
+export type ReadMailPostureErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadMailPostureError = ReadMailPostureErrors[keyof ReadMailPostureErrors];
+
+export type ReadMailPostureResponses = {
+    /**
+     * Successful Response
+     */
+    200: PostureOverview;
+};
+
+export type ReadMailPostureResponse = ReadMailPostureResponses[keyof ReadMailPostureResponses];
+
+export type ReadDomainPostureData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The domain as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/mail/{zone}';
+};
+
+export type ReadDomainPostureErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadDomainPostureError = ReadDomainPostureErrors[keyof ReadDomainPostureErrors];
+
+export type ReadDomainPostureResponses = {
+    /**
+     * Successful Response
+     */
+    200: DomainPosture;
+};
+
+export type ReadDomainPostureResponse = ReadDomainPostureResponses[keyof ReadDomainPostureResponses];
+
+export type CheckDomainPostureData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The domain as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/mail/{zone}/check';
+};
+
+export type CheckDomainPostureErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type CheckDomainPostureError = CheckDomainPostureErrors[keyof CheckDomainPostureErrors];
+
+export type CheckDomainPostureResponses = {
+    /**
+     * Successful Response
+     */
+    200: DomainPosture;
+};
+
+export type CheckDomainPostureResponse = CheckDomainPostureResponses[keyof CheckDomainPostureResponses];
+
+export type PlanDomainFixData = {
+    body: FixFindings;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The domain as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/mail/{zone}/plans/fix';
+};
+
+export type PlanDomainFixErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanDomainFixError = PlanDomainFixErrors[keyof PlanDomainFixErrors];
+
+export type PlanDomainFixResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type PlanDomainFixResponse = PlanDomainFixResponses[keyof PlanDomainFixResponses];
+
+export type ReadDnsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/dns';
+};
+
+export type ReadDnsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadDnsError = ReadDnsErrors[keyof ReadDnsErrors];
+
+export type ReadDnsResponses = {
+    /**
+     * Successful Response
+     */
+    200: DnsOverview;
+};
+
+export type ReadDnsResponse = ReadDnsResponses[keyof ReadDnsResponses];
+
+export type ListDnsRecordsData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: {
+        /**
+         * Find
+         *
+         * In name, content or comment
+         */
+        find?: string | null;
+        /**
+         * Type
+         */
+        type?: string | null;
+        /**
+         * Proxied
+         */
+        proxied?: boolean | null;
+        /**
+         * Tag
+         */
+        tag?: string | null;
+        /**
+         * Show
+         */
+        show?: 'all' | 'drifted' | 'ours' | 'locked';
+        /**
+         * Sort
+         */
+        sort?: 'name' | 'type' | 'content' | 'ttl' | 'proxied' | 'comment' | 'modified_on';
+        /**
+         * Direction
+         */
+        direction?: 'asc' | 'desc';
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/dns/zones/{zone}/records';
+};
+
+export type ListDnsRecordsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListDnsRecordsError = ListDnsRecordsErrors[keyof ListDnsRecordsErrors];
+
+export type ListDnsRecordsResponses = {
+    /**
+     * Successful Response
+     */
+    200: RecordPage;
+};
+
+export type ListDnsRecordsResponse = ListDnsRecordsResponses[keyof ListDnsRecordsResponses];
+
+export type ReadDnsRecordData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query: {
+        /**
+         * Key
+         */
+        key: string;
+    };
+    url: '/api/dns/zones/{zone}/record';
+};
+
+export type ReadDnsRecordErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadDnsRecordError = ReadDnsRecordErrors[keyof ReadDnsRecordErrors];
+
+export type ReadDnsRecordResponses = {
+    /**
+     * Successful Response
+     */
+    200: RecordDetail;
+};
+
+export type ReadDnsRecordResponse = ReadDnsRecordResponses[keyof ReadDnsRecordResponses];
+
+export type ReadDnsPropagationData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query: {
+        /**
+         * Key
+         */
+        key: string;
+    };
+    url: '/api/dns/zones/{zone}/propagation';
+};
+
+export type ReadDnsPropagationErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadDnsPropagationError = ReadDnsPropagationErrors[keyof ReadDnsPropagationErrors];
+
+export type ReadDnsPropagationResponses = {
+    /**
+     * Successful Response
+     */
+    200: Propagation;
+};
+
+export type ReadDnsPropagationResponse = ReadDnsPropagationResponses[keyof ReadDnsPropagationResponses];
+
+export type RefreshDnsZoneData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/read';
+};
+
+export type RefreshDnsZoneErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RefreshDnsZoneError = RefreshDnsZoneErrors[keyof RefreshDnsZoneErrors];
+
+export type RefreshDnsZoneResponses = {
+    /**
+     * Successful Response
+     */
+    200: ZoneView;
+};
+
+export type RefreshDnsZoneResponse = RefreshDnsZoneResponses[keyof RefreshDnsZoneResponses];
+
+export type CheckDnsRecordData = {
+    body: Edit;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/check';
+};
+
+export type CheckDnsRecordErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type CheckDnsRecordError = CheckDnsRecordErrors[keyof CheckDnsRecordErrors];
+
+export type CheckDnsRecordResponses = {
+    /**
+     * Successful Response
+     */
+    200: CheckedRecord;
+};
+
+export type CheckDnsRecordResponse = CheckDnsRecordResponses[keyof CheckDnsRecordResponses];
+
+export type ExportDnsZoneData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: {
+        /**
+         * Format
+         */
+        format?: 'bind' | 'csv' | 'json';
+    };
+    url: '/api/dns/zones/{zone}/export';
+};
+
+export type ExportDnsZoneErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ExportDnsZoneError = ExportDnsZoneErrors[keyof ExportDnsZoneErrors];
+
+export type ExportDnsZoneResponses = {
+    /**
+     * Successful Response
+     */
+    200: unknown;
+};
+
+export type PlanDnsData = {
+    body: NewDnsPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans';
+};
+
+export type PlanDnsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanDnsError = PlanDnsErrors[keyof PlanDnsErrors];
+
+export type PlanDnsResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type PlanDnsResponse = PlanDnsResponses[keyof PlanDnsResponses];
+
+export type PlanDnsImportData = {
+    body: ImportZone;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans/import';
+};
+
+export type PlanDnsImportErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanDnsImportError = PlanDnsImportErrors[keyof PlanDnsImportErrors];
+
+export type PlanDnsImportResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type PlanDnsImportResponse = PlanDnsImportResponses[keyof PlanDnsImportResponses];
+
+export type PlanDnsRollbackData = {
+    body: Rollback;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans/rollback';
+};
+
+export type PlanDnsRollbackErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanDnsRollbackError = PlanDnsRollbackErrors[keyof PlanDnsRollbackErrors];
+
+export type PlanDnsRollbackResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type PlanDnsRollbackResponse = PlanDnsRollbackResponses[keyof PlanDnsRollbackResponses];
+
+export type PlanDnsDriftData = {
+    body: RevertDrift;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans/drift';
+};
+
+export type PlanDnsDriftErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanDnsDriftError = PlanDnsDriftErrors[keyof PlanDnsDriftErrors];
+
+export type PlanDnsDriftResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type PlanDnsDriftResponse = PlanDnsDriftResponses[keyof PlanDnsDriftResponses];
+
+export type ReadDnsPlanData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans/{plan_id}';
+};
+
+export type ReadDnsPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadDnsPlanError = ReadDnsPlanErrors[keyof ReadDnsPlanErrors];
+
+export type ReadDnsPlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: DnsPlan;
+};
+
+export type ReadDnsPlanResponse = ReadDnsPlanResponses[keyof ReadDnsPlanResponses];
+
+export type ApplyDnsPlanData = {
+    body: ApplyDnsPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans/{plan_id}/apply';
+};
+
+export type ApplyDnsPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplyDnsPlanError = ApplyDnsPlanErrors[keyof ApplyDnsPlanErrors];
+
+export type ApplyDnsPlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplyDnsPlanResponse = ApplyDnsPlanResponses[keyof ApplyDnsPlanResponses];
+
+export type UndoDnsPlanData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/plans/{plan_id}/undo';
+};
+
+export type UndoDnsPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UndoDnsPlanError = UndoDnsPlanErrors[keyof UndoDnsPlanErrors];
+
+export type UndoDnsPlanResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type UndoDnsPlanResponse = UndoDnsPlanResponses[keyof UndoDnsPlanResponses];
+
+export type PlanDnsUnfinishedData = {
+    body: FinishOrRevert;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+        /**
+         * Operation Id
+         */
+        operation_id: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/unfinished/{operation_id}/plan';
+};
+
+export type PlanDnsUnfinishedErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanDnsUnfinishedError = PlanDnsUnfinishedErrors[keyof PlanDnsUnfinishedErrors];
+
+export type PlanDnsUnfinishedResponses = {
+    /**
+     * Successful Response
+     */
+    201: DnsPlan;
+};
+
+export type PlanDnsUnfinishedResponse = PlanDnsUnfinishedResponses[keyof PlanDnsUnfinishedResponses];
+
+export type ListDnsSnapshotsData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: {
+        /**
+         * Before
+         */
+        before?: string | null;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/dns/zones/{zone}/snapshots';
+};
+
+export type ListDnsSnapshotsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListDnsSnapshotsError = ListDnsSnapshotsErrors[keyof ListDnsSnapshotsErrors];
+
+export type ListDnsSnapshotsResponses = {
+    /**
+     * Successful Response
+     */
+    200: SnapshotList;
+};
+
+export type ListDnsSnapshotsResponse = ListDnsSnapshotsResponses[keyof ListDnsSnapshotsResponses];
+
+export type TakeDnsSnapshotData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/snapshots';
+};
+
+export type TakeDnsSnapshotErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type TakeDnsSnapshotError = TakeDnsSnapshotErrors[keyof TakeDnsSnapshotErrors];
+
+export type TakeDnsSnapshotResponses = {
+    /**
+     * Successful Response
+     */
+    201: SnapshotView;
+};
+
+export type TakeDnsSnapshotResponse = TakeDnsSnapshotResponses[keyof TakeDnsSnapshotResponses];
+
+export type DiffDnsZoneData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query: {
+        /**
+         * From Id
+         *
+         * A snapshot's id, or now
+         */
+        from_id: string;
+        /**
+         * To Id
+         *
+         * A snapshot's id, or now
+         */
+        to_id?: string;
+    };
+    url: '/api/dns/zones/{zone}/diff';
+};
+
+export type DiffDnsZoneErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DiffDnsZoneError = DiffDnsZoneErrors[keyof DiffDnsZoneErrors];
+
+export type DiffDnsZoneResponses = {
+    /**
+     * Successful Response
+     */
+    200: ZoneDifference;
+};
+
+export type DiffDnsZoneResponse = DiffDnsZoneResponses[keyof DiffDnsZoneResponses];
+
+export type ListDnsDriftData = {
+    body?: never;
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: {
+        /**
+         * State
+         */
+        state?: 'open' | 'all';
+    };
+    url: '/api/dns/zones/{zone}/drift';
+};
+
+export type ListDnsDriftErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListDnsDriftError = ListDnsDriftErrors[keyof ListDnsDriftErrors];
+
+export type ListDnsDriftResponses = {
+    /**
+     * Successful Response
+     */
+    200: DriftList;
+};
+
+export type ListDnsDriftResponse = ListDnsDriftResponses[keyof ListDnsDriftResponses];
+
+export type AcceptDnsDriftData = {
+    body: AcceptDrift;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Zone
+         *
+         * The zone as A-labels, lower case
+         */
+        zone: string;
+    };
+    query?: never;
+    url: '/api/dns/zones/{zone}/drift/accept';
+};
+
+export type AcceptDnsDriftErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type AcceptDnsDriftError = AcceptDnsDriftErrors[keyof AcceptDnsDriftErrors];
+
+export type AcceptDnsDriftResponses = {
+    /**
+     * Successful Response
+     */
+    200: DriftList;
+};
+
+export type AcceptDnsDriftResponse = AcceptDnsDriftResponses[keyof AcceptDnsDriftResponses];
+
+export type ListMailDomainsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/mail-domains';
+};
+
+export type ListMailDomainsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListMailDomainsError = ListMailDomainsErrors[keyof ListMailDomainsErrors];
+
+export type ListMailDomainsResponses = {
+    /**
+     * Successful Response
+     */
+    200: MailDomainList;
+};
+
+export type ListMailDomainsResponse = ListMailDomainsResponses[keyof ListMailDomainsResponses];
+
+export type PlanMailDomainData = {
+    body: NewDomainPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/mail-domains/plans';
+};
+
+export type PlanMailDomainErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanMailDomainError = PlanMailDomainErrors[keyof PlanMailDomainErrors];
+
+export type PlanMailDomainResponses = {
+    /**
+     * Successful Response
+     */
+    201: DomainPlan;
+};
+
+export type PlanMailDomainResponse = PlanMailDomainResponses[keyof PlanMailDomainResponses];
+
+export type ReadMailDomainPlanData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/mail-domains/plans/{plan_id}';
+};
+
+export type ReadMailDomainPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadMailDomainPlanError = ReadMailDomainPlanErrors[keyof ReadMailDomainPlanErrors];
+
+export type ReadMailDomainPlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: DomainPlan;
+};
+
+export type ReadMailDomainPlanResponse = ReadMailDomainPlanResponses[keyof ReadMailDomainPlanResponses];
+
+export type ApplyMailDomainPlanData = {
+    body: ApplyDomainPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/mail-domains/plans/{plan_id}/apply';
+};
+
+export type ApplyMailDomainPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplyMailDomainPlanError = ApplyMailDomainPlanErrors[keyof ApplyMailDomainPlanErrors];
+
+export type ApplyMailDomainPlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplyMailDomainPlanResponse = ApplyMailDomainPlanResponses[keyof ApplyMailDomainPlanResponses];
+
+export type SendMailDomainCanaryData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Domain
+         */
+        domain: string;
+    };
+    query?: never;
+    url: '/api/mail-domains/{domain}/canary';
+};
+
+export type SendMailDomainCanaryErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type SendMailDomainCanaryError = SendMailDomainCanaryErrors[keyof SendMailDomainCanaryErrors];
+
+export type SendMailDomainCanaryResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type SendMailDomainCanaryResponse = SendMailDomainCanaryResponses[keyof SendMailDomainCanaryResponses];
 
 export type ReadDashboardData = {
     body?: never;

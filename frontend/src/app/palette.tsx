@@ -13,6 +13,7 @@ import { useAssetName } from "@/features/backups/badges";
 import { assetKey, restorable } from "@/features/backups/judge";
 import { backupsQuery, isKnown } from "@/features/backups/requests";
 import { containersQuery, keptLogsQuery } from "@/features/containers/requests";
+import { dnsQuery } from "@/features/dns/requests";
 import { DENSITIES, setDensity, setTheme, THEMES } from "@/lib/appearance";
 import { searchable } from "@/lib/format";
 import { LANGUAGE_NAMES, LANGUAGES, setLanguage } from "@/lib/language";
@@ -113,10 +114,13 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
   const { data } = useQuery({ ...containersQuery, staleTime: 30_000 });
   const { data: kept } = useQuery({ ...keptLogsQuery, staleTime: 30_000 });
   const { data: backups } = useQuery({ ...backupsQuery, staleTime: 30_000 });
+  const { data: dns } = useQuery({ ...dnsQuery, staleTime: 30_000, refetchInterval: false });
   const assetName = useAssetName();
   const { isPermitted: mayBackUp } = usePermission("backups:run");
   const { isPermitted: mayDrill } = usePermission("backups:drill");
   const { isPermitted: mayApply } = usePermission("containers:apply");
+  const { isPermitted: mayChangeDns } = usePermission("dns:plan");
+  const { isPermitted: mayAddDomain } = usePermission("mail-domains:plan");
   const { isPermitted: mayRestart } = usePermission("containers:restart");
   const known = backups && isKnown(backups) ? backups : null;
   return useMemo(
@@ -163,6 +167,17 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
         text: t(`backups.tabs.${tab}`),
         run: () => void navigate({ to: "/backups", search: { tab } }),
       })),
+      ...(dns?.zones ?? []).flatMap(({ name, unicode_name }) => [
+        { id: `zone-${name}`, group: t("dns.tabs.records"), text: unicode_name, run: () => void navigate({ to: "/dns/$zone", params: { zone: name } }) },
+        { id: `zone-import-${name}`, group: t("dns.tabs.import"), text: unicode_name, run: () => void navigate({ to: "/dns/$zone/import", params: { zone: name } }) },
+        { id: `zone-history-${name}`, group: t("dns.tabs.history"), text: unicode_name, run: () => void navigate({ to: "/dns/$zone/history", params: { zone: name } }) },
+        ...(mayChangeDns
+          ? [{ id: `zone-new-${name}`, group: t("dns.record.new"), text: unicode_name, run: () => void navigate({ to: "/dns/$zone", params: { zone: name }, search: { ask: "new" } }) }]
+          : []),
+      ]),
+      { id: "tunnel", group: t("pages.dns"), text: t("dns.tabs.tunnel"), run: () => void navigate({ to: "/dns/tunnel" }) },
+      { id: "mail-posture", group: t("pages.dns"), text: t("dns.tabs.mail"), run: () => void navigate({ to: "/dns/mail" }) },
+      ...(mayAddDomain ? [{ id: "domain-add", group: t("pages.domains"), text: t("act.mail-domains:apply"), run: () => void navigate({ to: "/domains", search: { ask: "add" } }) }] : []),
       ...restorable(known?.assets ?? []).map((asset) => ({
         id: `restore-${assetKey(asset)}`,
         group: t("backups.restore.verb"),
@@ -180,7 +195,7 @@ function useCommands(onHelp: () => void, onLogout: () => Promise<void>): readonl
       { id: "help", group: t("palette.help"), text: t("shortcuts.title"), run: onHelp },
       { id: "logout", group: t("pages.account"), text: t("shell.logout"), run: () => void onLogout() },
     ],
-    [t, navigate, data, kept, known, assetName, mayBackUp, mayDrill, mayApply, mayRestart, onHelp, onLogout],
+    [t, navigate, data, kept, known, dns, assetName, mayBackUp, mayDrill, mayApply, mayRestart, mayChangeDns, mayAddDomain, onHelp, onLogout],
   );
 }
 

@@ -4,8 +4,10 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Navigat
 import { createElement, type ReactNode } from "react";
 
 import { RESULTS } from "@/features/audit/requests";
+import { withTexts } from "@/lib/language";
 import { STATES } from "@/lib/operations";
 import type { RestoreSearch } from "@/lib/restore";
+import { zoneSearch } from "@/lib/zone-search";
 
 import { NotFound, Root, RouteError } from "./root";
 import { oneOf, textOf } from "./search";
@@ -99,6 +101,72 @@ const restore = createRoute({
   component: lazyRouteComponent(() => import("@/features/backups/restore-page"), "RestorePage"),
 });
 
+const zones = createRoute({
+  getParentRoute: () => root,
+  path: "/dns",
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/zones-page"), "dns"), "ZonesPage"),
+});
+
+const zone = createRoute({
+  getParentRoute: () => root,
+  path: "/dns/$zone",
+  validateSearch: zoneSearch,
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/zone-page"), "dns"), "ZonePage"),
+});
+
+const MAX_KEY_CHARACTERS = 400; // a type, a name of 253 and a digest
+
+const record = createRoute({
+  getParentRoute: () => root,
+  path: "/dns/$zone/record",
+  validateSearch: (search: Record<string, unknown>): { key?: string; ask?: "edit" | "delete" } => ({
+    key: textOf(search["key"], MAX_KEY_CHARACTERS),
+    ask: oneOf(["edit", "delete"] as const, search["ask"]),
+  }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/record-page"), "dns"), "RecordPage"),
+});
+
+const zoneImport = createRoute({
+  getParentRoute: () => root,
+  path: "/dns/$zone/import",
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/import-page"), "dns"), "ImportPage"),
+});
+
+const zoneHistory = createRoute({
+  getParentRoute: () => root,
+  path: "/dns/$zone/history",
+  validateSearch: (search: Record<string, unknown>): { from?: string; to?: string; drift?: "all" } => ({
+    from: textOf(search["from"]),
+    to: textOf(search["to"]),
+    drift: oneOf(["all"] as const, search["drift"]),
+  }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/history-page"), "dns"), "HistoryPage"),
+});
+
+const tunnel = createRoute({
+  getParentRoute: () => root,
+  path: "/dns/tunnel",
+  validateSearch: (search: Record<string, unknown>): { ask?: "add" } => ({ ask: oneOf(["add"] as const, search["ask"]) }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/tunnel/tunnel-page"), "dns", "mail"), "TunnelPage"),
+});
+
+const mailPosture = createRoute({
+  getParentRoute: () => root,
+  path: "/dns/mail",
+  validateSearch: (search: Record<string, unknown>): { zone?: string; ask?: "fix" } => ({ zone: textOf(search["zone"]), ask: oneOf(["fix"] as const, search["ask"]) }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/dns/mail/mail-page"), "dns", "mail"), "MailPosturePage"),
+});
+
+const mailDomains = createRoute({
+  getParentRoute: () => root,
+  path: "/domains",
+  validateSearch: (search: Record<string, unknown>): { domain?: string; ask?: "add" | "remove" } => ({
+    domain: textOf(search["domain"]),
+    ask: oneOf(["add", "remove"] as const, search["ask"]),
+  }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/domains/domains-page"), "dns", "mail"), "DomainsPage"),
+});
+
 const operations = createRoute({
   getParentRoute: () => root,
   path: "/operations",
@@ -138,7 +206,7 @@ const home = (): ReactNode => createElement(Navigate, { to: "/", replace: true }
 const setup = createRoute({ getParentRoute: () => root, path: "/setup", component: home });
 const invitation = createRoute({ getParentRoute: () => root, path: "/invitation", component: home });
 
-export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, backups, backupPoint, backupRun, restore, operations, operation, audit, users, account, settings, setup, invitation]);
+export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, backups, backupPoint, backupRun, restore, zones, zone, record, zoneImport, zoneHistory, tunnel, mailPosture, mailDomains, operations, operation, audit, users, account, settings, setup, invitation]);
 
 export function makeRouter(): ReturnType<typeof createRouter<typeof routeTree>> {
   return createRouter({ routeTree, scrollRestoration: true });

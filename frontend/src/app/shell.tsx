@@ -17,11 +17,12 @@ import { RunningOperations } from "@/features/operations/running";
 import { policyQuery, sessionQuery, type SessionView } from "@/lib/session";
 import { logout } from "@/features/session/requests";
 import { useEventStream, useStreamState } from "@/lib/events";
+import { withTexts } from "@/lib/language";
 
 import { PAGES } from "./pages";
 import { useShortcuts } from "./shortcuts";
 
-const importPalette = (): Promise<typeof import("./palette")> => import("./palette");
+const importPalette = (): Promise<typeof import("./palette")> => withTexts(import("./palette"), "dns", "records", "mail");
 const Palette = lazy(importPalette);
 const ShortcutHelp = lazy(() => import("./shortcut-help"));
 
@@ -43,7 +44,8 @@ export function Shell({ session }: { session: SessionView }): ReactNode {
   const policy = useQuery(policyQuery);
   useShortcuts(setOpen);
   useEffect(() => {
-    const soon = setTimeout(() => void importPalette(), PALETTE_AFTER_MS); // so that no key is lost when it opens
+    // So that no key is lost when it opens, and that what the rooms' texts name is called by its name on every page.
+    const soon = setTimeout(() => void importPalette(), PALETTE_AFTER_MS);
     return () => clearTimeout(soon);
   }, []);
   const leave = async (): Promise<void> => {
@@ -102,6 +104,7 @@ export function Shell({ session }: { session: SessionView }): ReactNode {
             </IconButton>
           </div>
         </header>
+        {session.is_demo && <p className="border-b border-line bg-sunken px-3 py-1.5 text-sm text-warn sm:px-5">{t("shell.demo")}</p>}
         <StreamBanner stream={stream} />
         <main id="main" tabIndex={-1} className="min-w-0 flex-1 scroll-mt-14 outline-none">
           <Suspense fallback={<Skeleton />}>

@@ -52,6 +52,15 @@ export function SelectField({ label, hint, error, children, ...rest }: Frame & C
   );
 }
 
+export function TextArea({ label, hint, error, ...rest }: Frame & ComponentProps<"textarea">): ReactNode {
+  const id = useId();
+  return (
+    <Frame id={id} label={label} hint={hint} error={error}>
+      <textarea id={id} autoComplete="off" {...rest} aria-invalid={error ? true : undefined} aria-describedby={describedBy(id, { hint, error })} className={`${CONTROL} font-mono text-[0.8125rem]`} />
+    </Frame>
+  );
+}
+
 /** A search or filter box without a visible label. */
 export function FilterBox({ label, className = "", ...rest }: ComponentProps<"input"> & { label: string }): ReactNode {
   return <input type="search" aria-label={label} placeholder={label} autoComplete="off" spellCheck={false} {...rest} className={`${CONTROL} ${className}`} />;

@@ -13,16 +13,19 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { RotateCw, TriangleAlert, Undo2 } from "lucide-react";
-import { useEffect, useEffectEvent, useId, useRef, useState, type ReactNode } from "react";
+import { lazy, Suspense, useEffect, useEffectEvent, useId, useRef, useState, type ReactNode } from "react";
 import { createPortal } from "react-dom";
 import { useTranslation } from "react-i18next";
 
 import type { OperationView } from "@/api/types.gen";
 import { useAct } from "@/lib/act";
 import { useOperationName } from "@/lib/act-name";
+import { visible } from "@/lib/hostile-text";
+import { withTexts } from "@/lib/language";
 import { operationQuery, OPERATIONS } from "@/lib/operations";
 import { usePermission } from "@/lib/permission";
-import { changesOf, newPlanIn, resultsOf, roomOf, undoable, type Plan } from "@/lib/plans";
+import { changeCount, changesOf, newPlanIn, recordProblemsIn, resultsOf, roomOf, undoable, type Plan } from "@/lib/plans";
+import { Problem } from "@/lib/problem";
 
 import { Button } from "./button";
 import { CommandLine } from "./copy";
@@ -36,6 +39,10 @@ import { InlineError, Skeleton } from "./states";
 import { Uses } from "./uses";
 
 const MIN_REASON = 3;
+const MAX_NAMED = 10;
+const MAX_SKIPPED = 100;
+
+const RecordProblems = lazy(() => withTexts(import("./record-problems"), "dns", "records"));
 
 interface Task {
   title: string;
@@ -44,9 +51,10 @@ interface Task {
   make: () => Promise<Plan>;
 }
 
-export default function PlanDialog({ onClose, ...first }: Task & { onClose: () => void }): ReactNode {
+/** `onApplied`: it has begun, whatever becomes of it. */
+export default function PlanDialog({ onClose, onApplied, ...first }: Task & { onClose: () => void; onApplied?: () => void }): ReactNode {
   const [{ task, number }, setTask] = useState<{ task: Task; number: number }>({ task: first, number: 0 });
-  return <Steps key={number} {...task} onNext={(next) => setTask({ task: next, number: number + 1 })} onClose={onClose} />;
+  return <Steps key={number} {...task} onNext={(next) => setTask({ task: next, number: number + 1 })} onClose={onClose} onBegun={onApplied} />;
 }
 
 /** The way back from what an operation has applied. */
@@ -64,12 +72,20 @@ function useUndo(): (operation: OperationView) => Task {
     make: async () => {
       const [room, id] = [roomOf(operation.act), undoable(operation)];
       if (!room || id === null) throw new Error(`${operation.act} cannot be undone`);
-      return room.undo(id);
+      return room.undo({ id, target: operation.inverse?.target ?? operation.target });
     },
   });
 }
 
-function Steps({ title, verb, isDangerous = false, make, onNext, onClose }: Task & { onNext: (next: Task) => void; onClose: () => void }): ReactNode {
+function Steps({
+  title,
+  verb,
+  isDangerous = false,
+  make,
+  onNext,
+  onClose,
+  onBegun,
+}: Task & { onNext: (next: Task) => void; onClose: () => void; onBegun?: () => void }): ReactNode {
   const { t } = useTranslation();
   const [plan, setPlan] = useState<Plan | null>(null);
   const [was, setWas] = useState<Plan | "unseen" | null>(null); // the plan that did not hold
@@ -108,13 +124,19 @@ function Steps({ title, verb, isDangerous = false, make, onNext, onClose }: Task
             cancel.current?.focus(); // what is shown now has not been read yet
           }}
           onApplied={(begun) => {
-            if (plan.changes.length === 1) return onClose();
+            onBegun?.();
+            if (changeCount(plan) === 1) return onClose();
             setOperation(begun);
             cancel.current?.focus();
           }}
         />
       ) : making.error ? (
-        <InlineError error={making.error} />
+        <>
+          <InlineError error={making.error} />
+          <Suspense>
+            <RecordProblems problems={recordProblemsIn(making.error)} />
+          </Suspense>
+        </>
       ) : (
         <Skeleton rows={3} />
       )}
@@ -156,7 +178,7 @@ function Review({
   const apply = useAct(async () => {
     if (!room) throw new Error(`no room applies ${plan.act}`);
     try {
-      const operation = await room.apply(plan.id, { typed_names: guarded, reason: guarded.length > 0 ? reason.trim() : null });
+      const operation = await room.apply(plan, { typed_names: guarded, reason: guarded.length > 0 ? reason.trim() : null });
       client.setQueryData(operationQuery(operation.id).queryKey, operation);
       void client.invalidateQueries({ queryKey: [...OPERATIONS] });
       onApplied(operation);
@@ -168,6 +190,7 @@ function Review({
   });
   const isReady = guarded.every((name) => !needsTypedName(true) || typed[name] === name) && (guarded.length === 0 || reason.trim().length >= MIN_REASON);
   const isEmpty = plan.changes.length === 0;
+  const unchanged = plan.counts?.["unchanged"] ?? plan.unchanged.length; // of which not every one may be named
   const form = useId();
   return (
     <form
@@ -184,8 +207,14 @@ function Review({
           {t(was === "unseen" ? "plan.changedSince" : "plan.stale")}
         </p>
       )}
-      {isEmpty ? <p>{t("plan.nothing")}</p> : <PlanChanges changes={plan.changes} was={was === null || was === "unseen" ? undefined : was.changes} />}
-      {plan.unchanged.length > 0 && !isEmpty && <p className="text-muted">{t("plan.unchanged", { names: plan.unchanged.join(t("common.listSeparator")) })}</p>}
+      {plan.counts && <Extent plan={plan} counts={plan.counts} />}
+      {isEmpty ? <p>{t("plan.nothing")}</p> : <PlanChanges changes={plan.changes} count={changeCount(plan)} nameOf={room?.nameOf} was={was === null || was === "unseen" ? undefined : was.changes} />}
+      {plan.unchanged.length > 0 && !isEmpty && (
+        <p className="text-muted">
+          {t("plan.unchanged", { names: plan.unchanged.slice(0, MAX_NAMED).map((name) => visible(room?.nameOf?.(name) ?? name)).join(t("common.listSeparator")) })}
+          {unchanged > MAX_NAMED && ` ${t("plan.moreNames", { count: unchanged - MAX_NAMED })}`}
+        </p>
+      )}
       <Uses uses={[]} silentRooms={plan.silent_rooms} />
       {guarded.map(
         (name) =>
@@ -201,7 +230,7 @@ function Review({
           ),
       )}
       {guarded.length > 0 && <TextField label={t("containers.reason")} hint={t("containers.reasonHint")} required maxLength={500} value={reason} onChange={(event) => setReason(event.target.value)} />}
-      {room && !isEmpty && <CommandLine command={`${room.command} apply ${plan.id}${guarded.map((name) => ` --confirm ${name}`).join("")}${guarded.length > 0 ? " --reason TEXT" : ""}`} />}
+      {room && !isEmpty && <CommandLine command={`${room.command(plan)}${guarded.map((name) => ` --confirm ${name}`).join("")}${guarded.length > 0 ? " --reason TEXT" : ""}`} />}
       {apply.error && <InlineError error={apply.error} />}
       {!isPermitted && role && <p className="text-muted">{t("common.needsRole", { role: t(`role.${role}`) })}</p>}
       {footer &&
@@ -213,6 +242,28 @@ function Review({
           footer,
         )}
     </form>
+  );
+}
+
+/** How much it is altogether, what it takes, and what was left alone. */
+function Extent({ plan: { batches = 1, needs_step_up, skipped = [] }, counts }: { plan: Plan; counts: Readonly<Record<string, number>> }): ReactNode {
+  const { t } = useTranslation();
+  const acts = (["create", "change", "delete"] as const).filter((act) => (counts[act] ?? 0) > 0);
+  return (
+    <>
+      {acts.length > 0 && <p className="font-medium">{acts.map((act) => t(`plan.count.${act}`, { count: counts[act] ?? 0 })).join(t("common.listSeparator"))}</p>}
+      {batches > 1 && <p className="text-warn">{t("plan.batches", { count: batches })}</p>}
+      {needs_step_up && <p className="text-muted">{t("plan.needsStepUp")}</p>}
+      {skipped.length > 0 && (
+        <details className="rounded border border-line px-3 py-1.5" open={acts.length === 0}>
+          <summary className="cursor-pointer">{t("plan.skipped", { count: skipped.length })}</summary>
+          <Suspense>
+            <RecordProblems problems={skipped.slice(0, MAX_SKIPPED)} />
+          </Suspense>
+          {skipped.length > MAX_SKIPPED && <p className="text-muted">{t("plan.moreNames", { count: skipped.length - MAX_SKIPPED })}</p>}
+        </details>
+      )}
+    </>
   );
 }
 
@@ -233,7 +284,8 @@ function Followed({
   const room = roomOf(operation.act);
   const results = resultsOf(operation);
   const failed = new Set(results.filter(({ state }) => state !== "done").map(({ name }) => name));
-  const again = (changesOf(operation) ?? []).filter(({ name }) => failed.has(name));
+  const changes = changesOf(operation) ?? [];
+  const again = changes.filter(({ name }) => failed.has(name));
   return (
     <div className="flex flex-col gap-3 text-sm">
       <p className="flex flex-wrap items-center gap-x-4 gap-y-1">
@@ -243,15 +295,16 @@ function Followed({
         <ProgressBar operation={operation} />
         {operation.state === "running" && <span className="text-muted">{t("operations.mayLeave")}</span>}
       </p>
-      {results.length > 0 ? <ItemResults results={results} /> : <PlanChanges changes={changesOf(operation) ?? []} />}
+      {operation.error && <InlineError error={new Problem(409, operation.error)} />}
+      {results.length > 0 ? <ItemResults results={results} /> : changes.length > 0 && <PlanChanges changes={changes} nameOf={room?.nameOf} />}
       <Link to="/operations/$id" params={{ id }} className="self-start underline">
         {t("operations.details")}
       </Link>
       {footer &&
         createPortal(
           <>
-            {isPermitted && room && again.length > 0 && (
-              <Button onClick={() => onNext({ title, verb, isDangerous, make: () => room.again(again) })}>
+            {isPermitted && room?.again && again.length > 0 && (
+              <Button onClick={() => onNext({ title, verb, isDangerous, make: async () => room.again?.(again) ?? Promise.reject(new Error(operation.act)) })}>
                 <RotateCw size={14} aria-hidden />
                 {t("containers.retryFailed")}
               </Button>

@@ -5,6 +5,7 @@ import { RotateCw } from "lucide-react";
 import { useEffect, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
+import { visible } from "@/lib/hostile-text";
 import { asProblem } from "@/lib/problem";
 import { useProblemText } from "@/lib/problem-text";
 
@@ -12,6 +13,7 @@ import { Button } from "./button";
 import { CommandLine, CopyButton } from "./copy";
 
 const SLOW_MS = 10_000;
+const IS_QUOTING = /^(?:cloudflare|dns|tunnel|edge|canary|mail-domain)-/; // problems whose detail says what somebody else has answered
 
 /** Rows in grey where rows will be; after ten seconds a word on what is being waited for. */
 export function Skeleton({ rows = 6 }: { rows?: number }): ReactNode {
@@ -77,6 +79,11 @@ export function InlineError({ error }: { error: unknown }): ReactNode {
     <div role="alert" className="rounded border-l-4 border-bad bg-sunken px-3 py-2 text-sm">
       <p className="font-medium">{what}</p>
       {next && <p className="text-muted">{next}</p>}
+      {IS_QUOTING.test(problem.type) && problem.detail && (
+        <blockquote lang="en" className="quoted border-l-2 border-edge pl-2 text-xs text-muted">
+          {visible(problem.detail)}
+        </blockquote>
+      )}
       {problem.type === "target-busy" && typeof problem.members["operation"] === "string" && (
         <Link to="/operations/$id" params={{ id: problem.members["operation"] }} className="underline">
           {t("operations.toIt")}

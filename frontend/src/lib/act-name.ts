@@ -24,8 +24,8 @@ export function useOperationName(): (operation: Pick<OperationView, "act" | "tar
     const changes = changesOf(operation);
     const room = roomOf(operation.act);
     if (!room || !changes || changes.length === 0) return { act: actName(operation.act), target: visible(operation.target) };
-    const names = changes.slice(0, NAMED).map(({ name }) => visible(name));
-    const target = names.join(t("common.listSeparator"));
-    return { act: actName(room.actOf(changes)), target: changes.length > NAMED ? t("plan.andMore", { names: target, count: changes.length - NAMED }) : target };
+    const names = [...new Set(changes.map(({ name }) => room.nameOf?.(name) ?? name))]; // of one name there may be several
+    const target = names.slice(0, NAMED).map((name) => visible(name)).join(t("common.listSeparator"));
+    return { act: actName(room.actOf(changes)), target: names.length > NAMED ? t("plan.andMore", { names: target, count: names.length - NAMED }) : target };
   };
 }

@@ -5,10 +5,12 @@
  */
 
 import * as api from "@/api/sdk.gen";
-import type { ContainerPlan, OperationView, UseView } from "@/api/types.gen";
+import type { ContainerPlan, OperationView, RecordProblem, UseView } from "@/api/types.gen";
 
 import { isProblem } from "./problem";
 import { once } from "./transport";
+
+const MAX_PROBLEMS = 100; // that are shown
 
 export type Use = UseView;
 
@@ -18,14 +20,21 @@ export interface Change {
   after: unknown;
   is_protected: boolean;
   used_by: readonly Use[];
+  fields?: readonly string[]; // those of `before` and `after` that differ, where a change is of a thing with fields
+  warnings?: readonly RecordProblem[];
 }
 
 export interface Plan {
   id: string;
   act: string;
+  target: string;
   changes: readonly Change[];
   unchanged: readonly string[]; // asked for, and so already
   silent_rooms: readonly string[]; // could not say what hangs on it
+  counts?: Readonly<Record<string, number>>; // of all changes, by what is done; `changes` may be the first of them only
+  needs_step_up?: boolean;
+  batches?: number; // transactions that applying it takes
+  skipped?: readonly RecordProblem[]; // what was asked for and left alone, and why
 }
 
 export interface Confirmation {
@@ -42,21 +51,25 @@ export interface Result {
 }
 
 interface Room {
-  apply: (id: string, confirmation: Confirmation) => Promise<OperationView>;
-  undo: (id: string) => Promise<Plan>;
-  again: (changes: readonly Pick<Change, "name" | "after">[]) => Promise<Plan>; // the same wish anew
+  apply: (plan: Pick<Plan, "id" | "target">, confirmation: Confirmation) => Promise<OperationView>;
+  undo: (plan: Pick<Plan, "id" | "target">) => Promise<Plan>;
+  again?: (changes: readonly Pick<Change, "name" | "after">[]) => Promise<Plan>; // the same wish anew, for what failed
+  nameOf?: (name: string) => string; // what people call a change; by itself its name
   isInterrupting: (change: Pick<Change, "after">) => boolean; // whether a protected name has to be typed for it
   actOf: (changes: readonly Pick<Change, "after">[]) => string; // what people call it, as an act of the policy table
-  command: string;
+  command: (plan: Pick<Plan, "id" | "target">) => string; // applies it
 }
 
 export const planContainers = (names: readonly string[], want: "running" | "stopped"): Promise<ContainerPlan> =>
   api.planContainers({ body: { names: [...names], want }, headers: once() });
 
+/** Behind the type and the name of a record in its key, where what is written down has nothing but the key. */
+const RECORD_DIGEST = / [0-9a-f]{12}(?: #\d+)?$/;
+
 const ROOMS: Readonly<Record<string, Room>> = {
   "containers:apply": {
-    apply: (plan_id, body) => api.applyContainerPlan({ path: { plan_id }, body, headers: once() }),
-    undo: (plan_id) => api.undoContainerPlan({ path: { plan_id }, headers: once() }),
+    apply: ({ id: plan_id }, body) => api.applyContainerPlan({ path: { plan_id }, body, headers: once() }),
+    undo: ({ id: plan_id }) => api.undoContainerPlan({ path: { plan_id }, headers: once() }),
     again: (changes) =>
       planContainers(
         changes.map(({ name }) => name),
@@ -64,7 +77,22 @@ const ROOMS: Readonly<Record<string, Room>> = {
       ),
     isInterrupting: ({ after }) => after !== "running",
     actOf: (changes) => (changes.every(({ after }) => after === "running") ? "containers:start" : changes.every(({ after }) => after === "stopped") ? "containers:stop" : "containers:apply"),
-    command: "homeport containers",
+    command: ({ id }) => `homeport containers apply ${id}`,
+  },
+  "dns:apply": {
+    apply: ({ id: plan_id, target: zone }, body) => api.applyDnsPlan({ path: { zone, plan_id }, body, headers: once() }),
+    undo: ({ id: plan_id, target: zone }) => api.undoDnsPlan({ path: { zone, plan_id }, headers: once() }),
+    nameOf: (name) => name.replace(RECORD_DIGEST, ""),
+    isInterrupting: () => false, // a fresh factor is all that is asked for
+    actOf: () => "dns:apply",
+    command: ({ id }) => `homeport dns apply ${id}`,
+  },
+  "dns:route": {
+    apply: ({ id: plan_id }, body) => api.applyTunnelPlan({ path: { plan_id }, body, headers: once() }),
+    undo: ({ id: plan_id }) => api.undoTunnelPlan({ path: { plan_id }, headers: once() }),
+    isInterrupting: () => false,
+    actOf: () => "dns:route",
+    command: ({ id }) => `homeport tunnel apply ${id}`,
   },
 };
 
@@ -77,12 +105,25 @@ export function newPlanIn(error: unknown): Plan | null {
   return isProblem(error, "plan-stale") ? ((error.members["plan"] as Plan | undefined) ?? null) : null;
 }
 
-/** Problems that ended an operation before it had changed anything; the plan may be another operation's by now. */
-const UNTOUCHED: ReadonlySet<string> = new Set(["/problems/plan-stale", "/problems/plan-applied"]);
+/** What is wrong with records or lines that were to be planned, where that was the problem. */
+export function recordProblemsIn(error: unknown): readonly RecordProblem[] {
+  if (!isProblem(error)) return [];
+  const edits = error.members["edits"] as readonly { problems?: readonly RecordProblem[] }[] | undefined;
+  const problems = error.members["problems"] as readonly RecordProblem[] | undefined;
+  return [...(Array.isArray(problems) ? problems : []), ...(Array.isArray(edits) ? edits.flatMap((edit) => edit.problems ?? []) : [])].slice(0, MAX_PROBLEMS);
+}
+
+/** Problems after which the world is as it was, so that there is nothing to take back; the plan may be another operation's by now. */
+const UNTOUCHED: ReadonlySet<string> = new Set(["plan-stale", "plan-applied", "dns-change-refused", "dns-apply-reverted"].map((type) => `/problems/${type}`));
 
 /** Id of the plan that an operation has applied and that can be undone; null when there is none, or it is at work. */
 export function undoable({ act, state, inverse, error }: Pick<OperationView, "act" | "state" | "inverse" | "error">): string | null {
   return state !== "running" && !UNTOUCHED.has(error?.type ?? "") && roomOf(act) ? (inverse?.plan_id ?? null) : null;
+}
+
+/** How many changes a plan has, of which not every one may be shown. */
+export function changeCount({ changes, counts }: Pick<Plan, "changes" | "counts">): number {
+  return counts ? Math.max(changes.length, (counts["create"] ?? 0) + (counts["change"] ?? 0) + (counts["delete"] ?? 0)) : changes.length;
 }
 
 /** What an operation was to change, where it has applied a plan. */

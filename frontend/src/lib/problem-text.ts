@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import type en from "@/locales/en.json";
 
 import { duration } from "./format";
+import { visible } from "./hostile-text";
 import type { Problem } from "./problem";
 
 type Known = keyof typeof en.problem;
@@ -21,8 +22,13 @@ export function problemText(problem: Problem, t: TFunction, exists: (key: string
   const wait = problem.retryAfterSeconds;
   return {
     what: t(`problem.${known}.what`),
-    next: reason ?? (wait === null ? t(`problem.${known}.next`) : t("common.retryAfter", { wait: duration(wait) })),
+    next: reason ?? (wait === null ? t(`problem.${known}.next`, namedIn(problem)) : t("common.retryAfter", { wait: duration(wait) })),
   };
+}
+
+/** What a problem names, for texts that have a place for it. It may be somebody else's text. */
+function namedIn({ members }: Problem): Readonly<Record<string, string | number>> {
+  return Object.fromEntries(Object.entries(members).flatMap(([name, value]) => (typeof value === "string" ? [[name, visible(value)]] : [])));
 }
 
 /** Where a problem names one of several reasons (password-refused), the reason's own sentence. */

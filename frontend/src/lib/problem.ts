@@ -26,7 +26,7 @@ export class Problem extends Error {
 
   /** Seconds after which another try makes sense, where the server said so. */
   get retryAfterSeconds(): number | null {
-    const value = this.members["retry_after_s"];
+    const value = this.members["retry_after_s"] ?? this.members["retry_in_s"];
     return typeof value === "number" && value >= 0 ? Math.ceil(value) : null;
   }
 

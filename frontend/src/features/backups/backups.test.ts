@@ -3,9 +3,10 @@ import { describe, expect, test } from "vitest";
 import type { OperationView } from "@/api/types.gen";
 import { membersOf } from "@/components/operation-result";
 import { folderIn, restoreOf } from "@/lib/restore";
+import { quoted } from "@/lib/shell";
 
 import full from "../../../../tests/contract/catalog/full.json";
-import { drillCommand, previewCommand, quoted, runCommand } from "./command-lines";
+import { drillCommand, previewCommand, runCommand } from "./command-lines";
 import { ageTone, assetKey, assetOf, attention, byUrgency, dayOf, isHole, originsOf, timeTone, troubleOf, weeksUpTo } from "./judge";
 import { isKnown, type Known } from "./requests";
 

@@ -1,13 +1,9 @@
 /** The command that does the same from a terminal (ux.md rule 7), ready to be pasted into a shell. */
 
 import type { PreviewRestore } from "@/api/types.gen";
+import { quoted } from "@/lib/shell";
 
 import { assetKey } from "./judge";
-
-const SAFE = /^[\w@%+=:,./-]+$/;
-
-/** One word for a shell, whatever it holds. */
-export const quoted = (word: string): string => (SAFE.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 export const runCommand = (scope: string): string => `homeport backups run${scope === "all" ? "" : ` ${quoted(scope)}`}`;
 export const verifyCommand = (point: string): string => `homeport backups verify ${point}`;

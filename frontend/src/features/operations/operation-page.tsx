@@ -27,7 +27,7 @@ import { saveText } from "@/lib/download";
 import { absoluteTime, duration } from "@/lib/format";
 import { cancelOperation, operationQuery, OPERATIONS, type OperationView } from "@/lib/operations";
 import { usePermission } from "@/lib/permission";
-import { changesOf, resultsOf, undoable } from "@/lib/plans";
+import { changesOf, resultsOf, roomOf, undoable } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
 import { restoreOf } from "@/lib/restore";
 import type en from "@/locales/en.json";
@@ -103,7 +103,7 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
             </Fact>
           )}
           {Object.entries(operation.detail ?? {})
-            .filter(([name]) => !SHOWN_ELSEWHERE.has(name))
+            .filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && value !== null)
             .map(([name, value]) => (
               <Fact key={name} name={i18n.exists(`operations.detail.${name}`) ? t(`operations.detail.${name as keyof typeof en.operations.detail}`) : name}>
                 <Detail name={name} value={value} act={operation.act} />
@@ -128,9 +128,9 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
         )}
       </Panel>
       <div className="flex min-w-0 flex-col gap-4">
-        {(changes || results.length > 0) && (
+        {((changes?.length ?? 0) > 0 || results.length > 0) && (
           <Panel title={t(results.length > 0 ? "operations.results" : "plan.changes")}>
-            <div className="p-2">{results.length > 0 ? <ItemResults results={results} /> : <PlanChanges changes={changes ?? []} />}</div>
+            <div className="p-2">{results.length > 0 ? <ItemResults results={results} /> : <PlanChanges changes={changes ?? []} nameOf={roomOf(operation.act)?.nameOf} />}</div>
           </Panel>
         )}
         <OperationResult result={operation.result} />

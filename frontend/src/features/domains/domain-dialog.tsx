@@ -1,0 +1,160 @@
+/**
+ * A mail domain's plan: which domain, then every step with what it changes, what stands in the way and its way out.
+ * Applying begins one operation, which is followed on its own page.
+ */
+
+import { useNavigate } from "@tanstack/react-router";
+import { useEffect, useEffectEvent, useState, type ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+
+import { Button } from "@/components/button";
+import { CommandLine } from "@/components/copy";
+import { Dialog, DialogButtons } from "@/components/dialog";
+import { TextField } from "@/components/field";
+import { PlanChanges } from "@/components/plan-changes";
+import { Quoted } from "@/components/quoted";
+import { InlineError, Skeleton } from "@/components/states";
+import { Status, type Tone } from "@/components/status";
+import { useAct } from "@/lib/act";
+import { visible } from "@/lib/hostile-text";
+import { OPERATIONS } from "@/lib/operations";
+
+import { applyDomain, DOMAINS, planDomain, type DomainPlan, type StepView } from "./requests";
+
+const TONES: Readonly<Record<StepView["state"], Tone>> = { todo: "idle", done: "good", unchanged: "good", failed: "bad", waiting: "running" };
+
+export function DomainDialog({ act, domain, onClose }: { act: "add" | "remove"; domain: string; onClose: () => void }): ReactNode {
+  const { t } = useTranslation();
+  const [plan, setPlan] = useState<DomainPlan | null>(null);
+  const title = act === "add" ? t("domain.addTitle") : t("domain.removeTitle", { domain: visible(domain) });
+  return (
+    <Dialog title={title} onClose={onClose} wide>
+      {plan ? <Review plan={plan} onClose={onClose} /> : act === "add" ? <AddForm domain={domain} onPlan={setPlan} onClose={onClose} /> : <Removal domain={domain} onPlan={setPlan} onClose={onClose} />}
+    </Dialog>
+  );
+}
+
+function AddForm({ domain, onPlan, onClose }: { domain: string; onPlan: (plan: DomainPlan) => void; onClose: () => void }): ReactNode {
+  const { t } = useTranslation();
+  const [name, setName] = useState(domain);
+  const [mailbox, setMailbox] = useState("postmaster");
+  const [replacesMail, setReplacesMail] = useState(false);
+  const [adopts, setAdopts] = useState(false);
+  const plan = useAct(() => planDomain({ act: "add", domain: name, mailbox, replace_mail: replacesMail, adopt: adopts }), { onDone: onPlan });
+  return (
+    <form
+      className="flex flex-col gap-3"
+      onSubmit={(event) => {
+        event.preventDefault();
+        plan.mutate();
+      }}
+    >
+      <TextField label={t("domain.nameField")} hint={t("domain.nameHint")} required maxLength={255} spellCheck={false} value={name} onChange={(event) => setName(event.target.value.trim())} />
+      <TextField label={t("domain.mailboxField")} hint={t("domain.mailboxHint")} required maxLength={64} spellCheck={false} value={mailbox} onChange={(event) => setMailbox(event.target.value.trim())} />
+      <Choice label={t("domain.replaceMail")} checked={replacesMail} onChange={setReplacesMail} />
+      <Choice label={t("domain.adopt")} checked={adopts} onChange={setAdopts} />
+      {plan.error && <InlineError error={plan.error} />}
+      <CommandLine command={`homeport domain add ${name || "example.org"} --plan${replacesMail ? " --replace-mail" : ""}${adopts ? " --adopt" : ""}`} />
+      <DialogButtons>
+        <Button onClick={onClose}>{t("common.cancel")}</Button>
+        <Button type="submit" look="primary" busy={plan.isPending}>
+          {t("domain.preview")}
+        </Button>
+      </DialogButtons>
+    </form>
+  );
+}
+
+function Choice({ label, checked, onChange }: { label: string; checked: boolean; onChange: (checked: boolean) => void }): ReactNode {
+  return (
+    <label className="flex items-center gap-2 text-sm">
+      <input type="checkbox" className="size-4 accent-accent" checked={checked} onChange={(event) => onChange(event.target.checked)} />
+      {label}
+    </label>
+  );
+}
+
+function Removal({ domain, onPlan, onClose }: { domain: string; onPlan: (plan: DomainPlan) => void; onClose: () => void }): ReactNode {
+  const { t } = useTranslation();
+  const plan = useAct(() => planDomain({ act: "remove", domain }), { onDone: onPlan });
+  const begin = useEffectEvent(() => plan.mutate());
+  useEffect(() => begin(), []);
+  return (
+    <>
+      {plan.error ? <InlineError error={plan.error} /> : <Skeleton rows={4} />}
+      <DialogButtons>
+        <Button onClick={onClose}>{t("common.cancel")}</Button>
+      </DialogButtons>
+    </>
+  );
+}
+
+function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): ReactNode {
+  const { t } = useTranslation();
+  const navigate = useNavigate();
+  const [typed, setTyped] = useState("");
+  const isRemoval = plan.wanted === "remove";
+  const apply = useAct(() => applyDomain(plan.id, typed ? [typed] : []), { refreshes: [OPERATIONS, DOMAINS], onDone: ({ id }) => void navigate({ to: "/operations/$id", params: { id } }) });
+  const changes = plan.changes.map((change) => ({ name: String(change["name"]), before: change["before"] ?? null, after: change["after"] ?? null }));
+  const isNothing = changes.length === 0;
+  const mayApply = plan.conflicts.length === 0 && !isNothing && (!plan.needs_step_up || typed === plan.domain);
+  return (
+    <div className="flex flex-col gap-3 text-sm">
+      {plan.conflicts.length > 0 && (
+        <section role="alert" className="rounded border border-l-4 border-line border-l-bad p-3">
+          <h3 className="font-medium">{t("domain.conflicts")}</h3>
+          <ul lang="en" className="mt-1 flex flex-col gap-2">
+            {plan.conflicts.map(({ what, way_out }) => (
+              <li key={what}>
+                <Quoted>{what}</Quoted>
+                <span className="block text-muted">{t("domain.wayOut", { text: visible(way_out) })}</span>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <ol aria-label={t("domain.steps")} className="flex flex-col gap-1">
+        {plan.steps.map((step) => (
+          <li key={step.name} className="flex flex-wrap items-baseline gap-x-3">
+            <StepName name={step.name} />
+            <Status tone={TONES[step.state]}>{t(`domain.stepState.${step.state}`)}</Status>
+            {step.detail && (
+              <span lang="en" className="text-muted">
+                <Quoted>{step.detail}</Quoted>
+              </span>
+            )}
+          </li>
+        ))}
+      </ol>
+      {isNothing ? <p>{t("domain.nothing")}</p> : <PlanChanges changes={changes} />}
+      {plan.notes.length > 0 && (
+        <section>
+          <h3 className="font-medium">{t("domain.notes")}</h3>
+          <ul lang="en" className="list-disc pl-5 text-muted">
+            {plan.notes.map((note) => (
+              <li key={note}>
+                <Quoted>{note}</Quoted>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      {plan.needs_step_up && !isNothing && <TextField label={t("domain.typeName", { domain: plan.domain })} value={typed} onChange={(event) => setTyped(event.target.value.trim())} spellCheck={false} />}
+      {apply.error && <InlineError error={apply.error} />}
+      <CommandLine command={`homeport domain ${plan.wanted} ${plan.domain}`} />
+      <DialogButtons>
+        <Button onClick={onClose}>{t("common.cancel")}</Button>
+        <Button look={isRemoval ? "danger" : "primary"} disabled={!mayApply} busy={apply.isPending} onClick={() => apply.mutate()}>
+          {t(isRemoval ? "domain.removeVerb" : "domain.addVerb")}
+        </Button>
+      </DialogButtons>
+    </div>
+  );
+}
+
+/** A name that is not known yet is shown as it came. */
+function StepName({ name }: { name: string }): ReactNode {
+  const { t, i18n } = useTranslation();
+  const key = `domain.stepName.${name}`;
+  return <span className="font-medium">{i18n.exists(key) ? t(key as "domain.stepName.zone") : visible(name)}</span>;
+}
