@@ -18,7 +18,7 @@ from kit.problem import Problem
 from portal.dns.batches import Batch, are_there, limit_of, plan_batches
 from portal.dns.journal import ApplyJournal
 from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, DnsChangeRefused
-from portal.dns.records import keyed, value_of
+from portal.dns.records.values import keyed, value_of
 from portal.dns.zones import Zones
 from portal.integrations.cloudflare import Cloudflare, CloudflareError, Conflict, NotFound, Upstream, Zone, telling
 from portal.integrations.cloudflare_problems import as_problem

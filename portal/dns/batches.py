@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from portal.dns.pairing import Paired, pair
-from portal.dns.records import value_of
+from portal.dns.records.pairing import Paired, pair
+from portal.dns.records.values import value_of
 from portal.integrations.records import Json
 from portal.operations.plans import Change
 

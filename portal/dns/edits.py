@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from portal.dns.checks import check, limits_of
-from portal.dns.findings import Finding, error
-from portal.dns.neighbours import Neighbours
 from portal.dns.problems import NoSuchRecord, RecordInvalid, RecordLocked
-from portal.dns.records import is_locked, key_of, value_of
+from portal.dns.records.checks import check, limits_of
+from portal.dns.records.findings import Finding, error
+from portal.dns.records.neighbours import Neighbours
+from portal.dns.records.values import is_locked, key_of, value_of
 from portal.dns.schemas import Edit
 from portal.integrations.records import Json
 from portal.operations.plans import Value

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from portal.dns.names import unicode_name
-from portal.dns.records import is_locked
+from portal.dns.records.names import unicode_name
+from portal.dns.records.values import is_locked
 from portal.integrations.records import Json
 
 Sort = Literal["name", "type", "content", "ttl", "proxied", "comment", "modified_on"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.clock import Clock, now_utc
-from portal.dns.time_machine import TimeMachine
+from portal.dns.history.time_machine import TimeMachine
 from portal.dns.zones import Zones
 from portal.probes import Reading, Status
 

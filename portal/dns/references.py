@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from portal.dns.names import canonical
+from portal.dns.records.names import canonical
 from portal.integrations.records import Json
 
 _BY_CONTENT = frozenset({"CNAME", "MX", "NS", "PTR"})

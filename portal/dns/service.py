@@ -19,18 +19,20 @@ from starlette.responses import Response
 from kit.clock import Clock, now_utc
 from portal.actor import Actor
 from portal.db import Database
-from portal.dns import imports, probes
+from portal.dns import probes
 from portal.dns.apply import APPLY, TIMEOUT_S, ZoneRecords
 from portal.dns.batches import is_as
-from portal.dns.checks import check, limits_of
 from portal.dns.edits import MAX_TOLD, described, draft_of, wish_of
-from portal.dns.findings import Finding
+from portal.dns.files import imports
+from portal.dns.history.time_machine import TimeMachine
 from portal.dns.journal import ApplyJournal
 from portal.dns.listing import RecordQuery
 from portal.dns.models import ApplyRow
-from portal.dns.neighbours import Neighbours
 from portal.dns.problems import ImportInvalid, NoSuchRecord, NothingUnfinished
-from portal.dns.records import key_of, value_of
+from portal.dns.records.checks import check, limits_of
+from portal.dns.records.findings import Finding
+from portal.dns.records.neighbours import Neighbours
+from portal.dns.records.values import key_of, value_of
 from portal.dns.schemas import (
     AcceptDrift,
     ApplyDnsPlan,
@@ -53,7 +55,6 @@ from portal.dns.schemas import (
     ZoneDifference,
     ZoneView,
 )
-from portal.dns.time_machine import TimeMachine
 from portal.dns.views import (
     needs_step_up,
     paired,

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from portal.dns.batches import limit_of, packed
-from portal.dns.checks import check, limits_of
-from portal.dns.findings import Finding
 from portal.dns.listing import OURS
 from portal.dns.models import ApplyRow
-from portal.dns.names import unicode_name
-from portal.dns.neighbours import Neighbours
-from portal.dns.pairing import Paired, pair
-from portal.dns.record_view import view
+from portal.dns.records.checks import check, limits_of
+from portal.dns.records.findings import Finding
+from portal.dns.records.names import unicode_name
+from portal.dns.records.neighbours import Neighbours
+from portal.dns.records.pairing import Paired, pair
+from portal.dns.records.view import view
 from portal.dns.schemas import DnsPlan, RecordChange, RecordProblem, RecordView, Unfinished, ZoneView
 from portal.dns.zones import ZoneState
 from portal.integrations.records import Json

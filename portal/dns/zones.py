@@ -25,12 +25,12 @@ from typing import Any
 from kit.clock import Clock, now_utc
 from kit.logging import get_logger
 from kit.problem import Problem
+from portal.dns.history.sights import Reason
+from portal.dns.history.time_machine import TimeMachine
 from portal.dns.listing import Listing
 from portal.dns.problems import NoSuchZone
-from portal.dns.records import keyed
+from portal.dns.records.values import keyed
 from portal.dns.references import by_target
-from portal.dns.sights import Reason
-from portal.dns.time_machine import TimeMachine
 from portal.integrations import cloudflare
 from portal.integrations.cloudflare import Cloudflare, CloudflareError, RateLimited, TokenRefused, Unreachable
 from portal.integrations.cloudflare_problems import (

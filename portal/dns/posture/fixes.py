@@ -14,8 +14,8 @@ from typing import Any
 from portal.dns.posture.checks.dmarc import is_dmarc, tags_of
 from portal.dns.posture.checks.tls_rpt import is_tls_rpt
 from portal.dns.posture.subject import Routing, Wanted
-from portal.dns.records import Value, key_of, value_of
-from portal.dns.text import chunks, quoted, spelled
+from portal.dns.records.text import chunks, quoted, spelled
+from portal.dns.records.values import Value, key_of, value_of
 from portal.integrations.records import SPF, Json, full_name, host, is_spf, merge_spf
 
 Wish = dict[str, Value | None]

@@ -15,11 +15,11 @@ import dns.rdataclass
 from dns.rdtypes.txtbase import TXTBase
 
 from kit.clock import Clock, now_utc
-from portal.dns.names import canonical
 from portal.dns.posture.findings import quotable
 from portal.dns.posture.resolving import Answer, Outcome, Resolvers
-from portal.dns.rdata import line_of
-from portal.dns.records import key_of, value_of
+from portal.dns.records.names import canonical
+from portal.dns.records.rdata import line_of
+from portal.dns.records.values import key_of, value_of
 from portal.dns.schemas import Propagation, ResolverAnswer
 from portal.integrations.records import Json
 

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 
 from kit.clock import Clock, now_utc
 from portal.actor import Actor
-from portal.dns.names import unicode_name
 from portal.dns.posture import fixes, propagation
 from portal.dns.posture.checks import email_routing
 from portal.dns.posture.checks.run import run
@@ -29,7 +28,8 @@ from portal.dns.posture.problems import FindingNotFixable, UnknownMailDomain
 from portal.dns.posture.resolving import Resolvers
 from portal.dns.posture.schemas import DomainPosture, PostureOverview, Verdict
 from portal.dns.posture.subject import Routing, Subject, Wanted
-from portal.dns.records import is_locked
+from portal.dns.records.names import unicode_name
+from portal.dns.records.values import is_locked
 from portal.dns.schemas import Connection, DnsPlan, Propagation
 from portal.dns.service import DnsRoom
 from portal.dns.zones import ZoneState

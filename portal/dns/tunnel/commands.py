@@ -19,8 +19,8 @@ import typer
 
 from kit.terminal import local_time, print_json, print_table, visible
 from portal.client import AsJson, Client, PortalError, Url
-from portal.dns.asking import plan_id_of
-from portal.dns.printing import clipped, ended, show_end
+from portal.dns.command_line.asking import plan_id_of
+from portal.dns.command_line.printing import clipped, ended, show_end
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add_completion=False)
 

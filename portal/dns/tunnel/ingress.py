@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
 from typing import Any
 
-from portal.dns.names import canonical
+from portal.dns.records.names import canonical
 
 Json = dict[str, Any]
 AHEAD_OF = "ahead_of"

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from portal.broker.schemas import Container
-from portal.dns.names import canonical
-from portal.dns.record_view import view
+from portal.dns.records.names import canonical
+from portal.dns.records.view import view
 from portal.dns.schemas import RecordView
 from portal.dns.tunnel import ingress, targets
 from portal.dns.tunnel.configuration import TARGET_SUFFIX, Configuration

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from portal.dns.records import value_of
+from portal.dns.records.values import value_of
 from portal.dns.tunnel import ingress, rules, targets
 from portal.dns.tunnel.configuration import TARGET_SUFFIX
 from portal.dns.tunnel.overview import MARKER, Names, World, at_names, tunnel_of, why_orphaned

@@ -18,8 +18,8 @@ from typing import Any
 from kit.logging import get_logger
 from kit.problem import Problem
 from portal.dns.batches import limit_of
-from portal.dns.names import canonical
-from portal.dns.records import value_of
+from portal.dns.records.names import canonical
+from portal.dns.records.values import value_of
 from portal.dns.tunnel import configuration, ingress, rules, rulesets
 from portal.dns.tunnel.overview import Names, at_names, tunnel_of
 from portal.dns.tunnel.picture import Picture, TunnelState

@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from portal.broker.schemas import Container
-from portal.dns.names import canonical
+from portal.dns.records.names import canonical
 from portal.settings import domain_name
 
 EDGE_NETWORK = "edge"  # the one network that cloudflared is in (security.md 3.5)

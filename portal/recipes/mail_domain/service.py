@@ -22,9 +22,9 @@ from portal.actor import Actor
 from portal.auth.dependencies import require_typed_name
 from portal.auth.sealing import Seal
 from portal.db import Database
-from portal.dns.names import unicode_name
 from portal.dns.posture.service import Posture
 from portal.dns.posture.suffixes import registrable
+from portal.dns.records.names import unicode_name
 from portal.dns.service import DnsRoom
 from portal.edge.ownership import Ownership, OwnershipError
 from portal.edge.service import secrets_of

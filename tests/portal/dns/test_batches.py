@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.dns.batches import FREE_LIMIT, PAID_LIMIT, Batch, are_there, is_as, limit_of, plan_batches
-from portal.dns.records import key_of, keyed, value_of
+from portal.dns.records.values import key_of, keyed, value_of
 from portal.operations.plans import Change
 from tests.portal.dns import zones
 

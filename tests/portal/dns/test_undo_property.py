@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portal.dns.records import keyed, value_of
+from portal.dns.records.values import keyed, value_of
 from tests.fakes.cloudflare import CloudflareFake
 from tests.fakes.cloudflare.dns import Draft, answer_of
 from tests.portal import database as databases

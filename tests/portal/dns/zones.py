@@ -16,11 +16,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from portal.dns import rdata
-from portal.dns.neighbours import Neighbours
-from portal.dns.records import Json, Value, key_of, value_of
-from portal.dns.text import CHUNK_BYTES, quoted
-from portal.dns.types import TYPES, Part
+from portal.dns.records import rdata
+from portal.dns.records.neighbours import Neighbours
+from portal.dns.records.text import CHUNK_BYTES, quoted
+from portal.dns.records.types import TYPES, Part
+from portal.dns.records.values import Json, Value, key_of, value_of
 
 ZONE = "example.com"
 COMMENT_MAX = 100

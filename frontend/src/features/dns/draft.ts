@@ -3,7 +3,7 @@
 import type { Draft, RecordView } from "@/api/types.gen";
 import { AUTOMATIC_TTL, shortName } from "@/lib/records";
 
-import table from "./types.json"; // portal/dns/types.py, which says what each member is, and where each form is defined
+import table from "./types.json"; // portal/dns/records/types.py, which says what each member is, and where each form is defined
 
 export interface Part {
   name: string;

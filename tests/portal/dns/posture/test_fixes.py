@@ -12,8 +12,8 @@ from portal.dns.posture import fixes
 from portal.dns.posture.findings import KINDS
 from portal.dns.posture.fixes import Mending, mended
 from portal.dns.posture.subject import DkimKey, Routing, Wanted
-from portal.dns.records import key_of, keyed, value_of
-from portal.dns.text import chunks
+from portal.dns.records.text import chunks
+from portal.dns.records.values import key_of, keyed, value_of
 from tests.portal.dns.posture.conftest import routed
 
 D = "home.example"

@@ -13,7 +13,7 @@ from kit.clock import SystemClock
 from portal.dns.posture import propagation, resolving
 from portal.dns.posture.propagation import compare
 from portal.dns.posture.resolving import Resolvers
-from portal.dns.records import key_of
+from portal.dns.records.values import key_of
 from tests.portal.dns import zones
 from tests.portal.dns.posture.conftest import MailDomain
 from tests.portal.dns.posture.test_resolving import scripted, silent

@@ -1,0 +1,1 @@
+"""`homeport dns`: a client of the routes, never of the service."""

@@ -1,0 +1,1 @@
+"""Zones as files, both ways: BIND, CSV, JSON."""
