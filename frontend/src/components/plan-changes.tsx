@@ -88,9 +88,19 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && "type" in value && "name" in value;
 }
 
+/** A value of several parts in one line: "service: http://blog:80, path: /a". */
+function plain(value: unknown): string {
+  if (Array.isArray(value)) return value.map((each) => plain(each)).join(", ");
+  if (typeof value !== "object" || value === null) return typeof value === "string" ? value : JSON.stringify(value);
+  return Object.entries(value)
+    .filter(([, part]) => part !== null)
+    .map(([name, part]) => `${name}: ${plain(part)}`)
+    .join(", ");
+}
+
 function Value({ value }: { value: unknown }): ReactNode {
   const { t, i18n } = useTranslation();
   if (value === null || value === undefined) return t("plan.absent");
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+  const text = plain(value);
   return i18n.exists(`plan.value.${text}`) ? t(`plan.value.${text as keyof typeof en.plan.value}`) : <Quoted mono>{text}</Quoted>;
 }

@@ -44,6 +44,8 @@ const MAX_SKIPPED = 100;
 
 const RecordProblems = lazy(() => withTexts(import("./record-problems"), "dns", "records"));
 
+const PlanWarnings = lazy(() => withTexts(import("./plan-warnings"), "mail"));
+
 interface Task {
   title: string;
   verb: string;
@@ -209,6 +211,11 @@ function Review({
       )}
       {plan.counts && <Extent plan={plan} counts={plan.counts} />}
       {isEmpty ? <p>{t("plan.nothing")}</p> : <PlanChanges changes={plan.changes} count={changeCount(plan)} nameOf={room?.nameOf} was={was === null || was === "unseen" ? undefined : was.changes} />}
+      {plan.warnings && plan.warnings.length > 0 && (
+        <Suspense>
+          <PlanWarnings warnings={plan.warnings} />
+        </Suspense>
+      )}
       {plan.unchanged.length > 0 && !isEmpty && (
         <p className="text-muted">
           {t("plan.unchanged", { names: plan.unchanged.slice(0, MAX_NAMED).map((name) => visible(room?.nameOf?.(name) ?? name)).join(t("common.listSeparator")) })}

@@ -34,6 +34,7 @@ export interface Plan {
   counts?: Readonly<Record<string, number>>; // of all changes, by what is done; `changes` may be the first of them only
   needs_step_up?: boolean;
   batches?: number; // transactions that applying it takes
+  warnings?: readonly { code: string; name: string; text: string }[]; // to be known before, and no hindrance
   skipped?: readonly RecordProblem[]; // what was asked for and left alone, and why
 }
 

@@ -118,10 +118,15 @@ function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): R
           <li key={step.name} className="flex flex-wrap items-baseline gap-x-3">
             <StepName name={step.name} />
             <Status tone={TONES[step.state]}>{t(`domain.stepState.${step.state}`)}</Status>
-            {step.detail && (
-              <span lang="en" className="text-muted">
-                <Quoted>{step.detail}</Quoted>
-              </span>
+            {step.changes.length > 0 ? (
+              <span className="text-muted">{t("domain.changes", { count: step.changes.length })}</span>
+            ) : (
+              // "in order" is what its state says already
+              step.detail !== "in order" && (
+                <span lang="en" className="text-muted">
+                  <Quoted>{step.detail}</Quoted>
+                </span>
+              )
             )}
           </li>
         ))}

@@ -88,7 +88,7 @@ function Domains({ domains, mayRemove, why }: { domains: readonly MailDomainView
       head: t("domain.name"),
       cell: ({ domain, unicode_domain }) => (
         <>
-          <span className="font-medium">
+          <span className="block min-w-32 font-medium">
             <Quoted>{unicode_domain}</Quoted>
           </span>
           {unicode_domain !== domain && (

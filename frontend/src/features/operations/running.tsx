@@ -28,6 +28,7 @@ export function RunningOperations(): ReactNode {
   const begun = useRef(new Set<string>()); // seen running by this tab: their ends are worth a word
   const [undone, setUndone] = useState<OperationView | null>(null);
   const tell = async (id: string): Promise<void> => {
+    await client.cancelQueries({ queryKey: operationQuery(id).queryKey }); // an answer under way may be from before the end
     const ended = await client.fetchQuery(operationNewsQuery(id));
     const undo = ended.actor.id === session?.user?.id && undoable(ended) !== null ? { label: t("plan.undo"), run: () => setUndone(ended) } : undefined;
     toast(t("operations.ended", { ...nameOf(ended), state: t(`operations.state.${ended.state}`) }), undo);

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from portal.db import Database
 from portal.dns.history.snapshots import values_of
 from portal.dns.records.values import Value
-from tests.portal.dns.test_time_machine import ANNA, Desk
+from tests.portal.dns.history.test_time_machine import ANNA, Desk
 from tests.portal.dns.zones import as_records, records
 
 Zone = list[Value]
