@@ -11,21 +11,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from kit.clock import Clock, now_utc
+from kit.logging import get_logger
 from kit.problem import Problem
-from portal.dns.batches import Batch, are_there, limit_of, plan_batches
+from portal.dns.batches import Batch, are_there, end_of, limit_of, plan_batches
 from portal.dns.journal import ApplyJournal
 from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, DnsChangeRefused
 from portal.dns.records.values import keyed, value_of
 from portal.dns.zones import Zones
-from portal.integrations.cloudflare import Cloudflare, CloudflareError, Conflict, NotFound, Upstream, Zone, telling
+from portal.integrations.cloudflare import (
+    Cloudflare,
+    CloudflareError,
+    Conflict,
+    NotFound,
+    Upstream,
+    Zone,
+    is_in_doubt,
+    telling,
+)
 from portal.integrations.cloudflare_problems import as_problem
 from portal.integrations.records import Json
-from portal.operations.plans import Change, Order, Value
+from portal.operations.plans import Change, Order, PlanNotFound, Plans, Value
 from portal.operations.progress import Progress
 from portal.operations.runner import Runner
+
+log = get_logger()
 
 APPLY = "dns:apply"
 TIMEOUT_S = 1800.0  # ten thousand records in batches of 200, with waits for the rate
@@ -35,9 +47,16 @@ class ZoneRecords:
     """Implements plans.Subject."""
 
     def __init__(
-        self, cf: Cloudflare | None, zones: Zones, journal: ApplyJournal, runner: Runner, clock: Clock
+        self,
+        cf: Cloudflare | None,
+        zones: Zones,
+        journal: ApplyJournal,
+        runner: Runner,
+        plans: Plans,
+        clock: Clock,
     ) -> None:
-        self._cf, self._zones, self._journal, self._runner, self._clock = cf, zones, journal, runner, clock
+        self._cf, self._zones, self._journal, self._clock = cf, zones, journal, clock
+        self._runner, self._plans = runner, plans
 
     async def look(self, target: str, names: Sequence[str]) -> Mapping[str, Value]:
         """Raise NoSuchZone, or a Cloudflare problem."""
@@ -51,7 +70,8 @@ class ZoneRecords:
                   DnsApplyUnfinished
         """
         with telling(progress.note):
-            async with self._zones.changing(order.target, progress.operation_id) as state:
+            keys = [change.name for change in order.changes]
+            async with self._zones.changing(order.target, progress.operation_id, keys=keys) as state:
                 _check(order.changes, state.records)
                 batches = plan_batches(order.changes, state.records, limit=limit_of(state.plan))
                 if len(batches) == 1:
@@ -59,12 +79,35 @@ class ZoneRecords:
                 elif batches:
                     await self._put_in_parts(order, state.zone, batches, limit_of(state.plan), progress)
                 progress.at(len(batches), len(batches))
+                await self._settle_others(order, state.records, progress.operation_id)
         return {
             "created": sum(len(batch.posts) for batch in batches),
             "changed": sum(len(batch.puts) for batch in batches),
             "deleted": sum(len(batch.deletes) for batch in batches),
             "batches": len(batches),
         }
+
+    async def _settle_others(self, order: Order, before: Mapping[str, Json], operation_id: str) -> None:
+        """Note which half applied plans of the zone this one has finished or reverted.
+
+        Now, because whatever is changed next would hide it.
+        """
+        changed: dict[str, Value] = {change.name: change.after for change in order.changes}
+        after = {key: record for key, record in {**before, **changed}.items() if record is not None}
+        try:
+            for row in await self._journal.unfinished(running={operation_id}):
+                changes = await self._changes_of(row.plan_id) if row.zone == order.target else None
+                if changes is not None and (end := end_of(changes, after)):
+                    await self._journal.settle(row.zone, row.operation_id, end)
+        except Problem as problem:  # the change itself has come about
+            log.warning("dns_journal_not_settled", zone=order.target, error=problem.type)
+
+    async def _changes_of(self, plan_id: str) -> Sequence[Change] | None:
+        """None for a plan that is kept no more."""
+        try:
+            return (await self._plans.get(APPLY, plan_id)).changes
+        except PlanNotFound:
+            return None
 
     async def _put_whole(self, zone: Zone, batch: Batch) -> None:
         try:
@@ -112,15 +155,23 @@ class ZoneRecords:
                     progress.note(f"putting {len(back)} records back")
                     await self._send(zone, back)
                 left = min(left, batches.index(batch))
-        except (CloudflareError, KeyError) as again:
-            detail = f"{failed}; putting back what was done failed too: {again}"
-            await self._journal.note(operation_id, done=left, state="open", detail=detail)
-            raise DnsApplyUnfinished(detail, operation=operation_id) from again
+            if is_in_doubt(error) and not are_there(batches[-1].inverse(), await self._present(zone)):
+                await self._stay_open(f"{failed}; it was carried out later all the same", left, operation_id)
+        except CloudflareError as again:
+            await self._stay_open(f"{failed}; putting back what was done failed too: {again}", left, operation_id)
+        except KeyError as missing:
+            name = str(missing.args[0]).rpartition(" ")[0]
+            why = f"{name!r} was changed or removed by somebody else"
+            await self._stay_open(f"{failed}; putting back what was done failed too: {why}", left, operation_id)
         if done == 0:
             await self._journal.note(operation_id, done=0, state="reverted", detail=failed)
             raise _refused(error) from error
         await self._journal.note(operation_id, done=0, state="reverted", detail=failed)
         raise DnsApplyReverted(failed) from error
+
+    async def _stay_open(self, detail: str, done: int, operation_id: str) -> NoReturn:
+        await self._journal.note(operation_id, done=done, state="open", detail=detail)
+        raise DnsApplyUnfinished(detail, operation=operation_id)
 
     async def _send(self, zone: Zone, batch: Batch) -> None:
         """One transaction. Raise CloudflareError; then it has not happened, as far as anybody could see."""

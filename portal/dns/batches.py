@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from portal.dns.records.pairing import Paired, pair
 from portal.dns.records.values import value_of
@@ -98,6 +98,13 @@ def is_as(value: Mapping[str, Any] | None, record: Json | None) -> bool:
 def are_there(changes: Sequence[Change], present: Mapping[str, Json]) -> bool:
     """Whether all of them have come about."""
     return all(is_as(change.after, present.get(change.name)) for change in changes)
+
+
+def end_of(changes: Sequence[Change], present: Mapping[str, Json]) -> Literal["done", "reverted"] | None:
+    """How a plan's changes have ended; None while only some of them are there."""
+    if are_there(changes, present):
+        return "done"
+    return "reverted" if all(is_as(change.before, present.get(change.name)) for change in changes) else None
 
 
 def _host(paired: Paired) -> str:

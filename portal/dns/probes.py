@@ -50,5 +50,9 @@ class DriftProbe:
         read = [state.read_at for state in states if state.read_at is not None]
         if not read:
             return Reading(Status.UNKNOWN, None, "", "none", None, "no zone was read yet")
-        detail = ", ".join(f"{zone} ({count})" for zone, count in sorted(drift.items()))
-        return Reading(Status.WARNING if drift else Status.OK, sum(drift.values()), "", "none", min(read), detail[:500])
+        unread = sorted(state.zone.name for state in states if state.read_at is None)
+        parts = [f"{zone} ({count})" for zone, count in sorted(drift.items())]
+        if unread:  # what was never read can't be called free of drift
+            parts.append(f"never read: {', '.join(unread)}")
+        status = Status.WARNING if drift else Status.UNKNOWN if unread else Status.OK
+        return Reading(status, sum(drift.values()), "", "none", min(read), ", ".join(parts)[:500])

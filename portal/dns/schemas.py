@@ -221,6 +221,7 @@ class RecordChange(BaseModel):
     """One record that changes. `name` is what people read: "A www.example.com". fields: those that differ.
 
     keys: of the plan's own changes behind it. is_protected: it needs a fresh factor, as the whole plan then does.
+    used_by: what depends on the record as it was; null when nobody was asked, since the plan has too many changes.
     """
 
     name: str
@@ -230,7 +231,7 @@ class RecordChange(BaseModel):
     after: RecordView | None
     fields: list[str]
     is_protected: bool
-    used_by: list[UseView]
+    used_by: list[UseView] | None
     warnings: list[RecordProblem]
 
 

@@ -21,7 +21,7 @@ from portal.actor import Actor
 from portal.db import Database
 from portal.dns import probes
 from portal.dns.apply import APPLY, TIMEOUT_S, ZoneRecords
-from portal.dns.batches import is_as
+from portal.dns.batches import are_there, end_of
 from portal.dns.edits import MAX_TOLD, described, draft_of, wish_of
 from portal.dns.files import imports
 from portal.dns.history.time_machine import TimeMachine
@@ -133,15 +133,20 @@ class DnsRoom:
         uses: Uses,
         clock: Clock,
         settings: PortalSettings,
+        *,
+        edge_marker: Callable[[], str | None] = lambda: None,
     ) -> DnsRoom:
-        """cf: None when no account is connected; the room then says which settings are missing."""
-        machine = TimeMachine(db, hub, clock)
+        """
+        cf           None when no account is connected; the room then says which settings are missing
+        edge_marker  see TimeMachine
+        """
+        machine = TimeMachine(db, hub, clock, edge_marker=edge_marker)
         zones = Zones(cf, machine, hub, clock, missing_settings=settings.cloudflare_missing)
         return cls(cf, zones, machine, ApplyJournal(db), runner, plans, uses, clock, settings)
 
     def begin(self) -> None:
         """Let records be planned. Before `runner.recover`."""
-        subject = ZoneRecords(self._cf, self.zones, self._journal, self._runner, self._clock)
+        subject = ZoneRecords(self._cf, self.zones, self._journal, self._runner, self._plans, self._clock)
         self._plans.register(APPLY, subject, timeout_s=TIMEOUT_S)
 
     async def close(self) -> None:
@@ -257,9 +262,7 @@ class DnsRoom:
 
     async def plan_edits(self, actor: Actor, zone: str, wanted: NewDnsPlan) -> DnsPlan:
         """Raise NoSuchZone, NoSuchRecord, RecordLocked, RecordInvalid, or a Cloudflare problem."""
-        state = await self.zones.state(zone)
-        if any(edit.key is not None and edit.key not in state.records for edit in wanted.edits):
-            state = await self.zones.read(zone)  # what was last read may be older than what the page has shown
+        state = await self.zones.read(zone)  # values built on what was last known would undo what others did since
         wish = await asyncio.to_thread(wish_of, zone, state.records, wanted.edits, plan=state.plan)
         return await self.plan_wish(actor, zone, wish)
 
@@ -334,7 +337,7 @@ class DnsRoom:
             return await self._view(await self._plans.undo(actor, APPLY, plan_id))
         except PlanStale as stale:
             records = (await self.zones.state(zone)).records
-            if all(is_as(change.after, records.get(change.name)) for change in plan.changes):
+            if are_there(plan.changes, records):
                 return await self._view(stale.plan)  # only spelled otherwise than it was sent
             raise await self._stale(stale) from stale
 
@@ -413,11 +416,7 @@ class DnsRoom:
             changes = (await self._get(row.zone, row.plan_id)).changes
         except PlanNotFound:
             return None
-        if all(is_as(change.after, state.records.get(change.name)) for change in changes):
-            return "done"
-        if all(is_as(change.before, state.records.get(change.name)) for change in changes):
-            return "reverted"
-        return None
+        return end_of(changes, state.records)
 
     async def _forget(self) -> None:
         await self._journal.purge(now_utc(self._clock))

@@ -22,7 +22,8 @@ from portal.operations.plans import Change, Plan
 from portal.probes import Found, UseView
 
 MAX_SHOWN = 500  # changes of a plan that are shown; its counts have all
-MAX_ASKED = 50  # of these, whose names are asked for what depends on them
+MAX_ASKED = 50  # names that are asked for what depends on them
+ASKED_FIRST = ("MX", "TXT", "CNAME")  # more than one thing tends to depend on them
 
 _PLAN = ("id", "act", "target", "created_at", "expires_at", "undoes", "operation_id")
 
@@ -84,8 +85,13 @@ def paired(changes: Sequence[Change]) -> list[Paired]:
 
 
 def suffering(pairs: Sequence[Paired]) -> list[str]:
-    """The records that go or change, as "TYPE name", each once: what depends on them is asked for. Bounded."""
-    return list(dict.fromkeys(paired.name for paired in pairs[:MAX_ASKED] if paired.before is not None))
+    """The records that go or change, as "TYPE name", each once: what depends on them is asked for.
+
+    At most MAX_ASKED of those that are shown: what goes before what changes, and ASKED_FIRST before other types.
+    """
+    going = [each for each in pairs[:MAX_SHOWN] if each.before is not None]
+    going.sort(key=lambda each: (each.act != "delete", each.name.partition(" ")[0] not in ASKED_FIRST))
+    return list(dict.fromkeys(each.name for each in going))[:MAX_ASKED]
 
 
 def warnings(
@@ -117,7 +123,7 @@ def plan_view(
     skipped: Sequence[Finding] = (),
 ) -> DnsPlan:
     """
-    uses       by "TYPE name"
+    uses       by "TYPE name"; what is not in it was not asked for
     warned     by the key a record will have
     zone_plan  Cloudflare's plan of the zone, which says how much goes into one transaction
     """
@@ -145,7 +151,6 @@ def _change(
     warned: Mapping[str, Sequence[Finding]],
 ) -> RecordChange:
     before, after = paired.before, paired.after
-    found = uses.get(paired.name) if before is not None else None
     return RecordChange(
         name=paired.name,
         act=paired.act,
@@ -154,6 +159,14 @@ def _change(
         after=None if after is None else record_view(zone, after, paired.keys[-1]),
         fields=paired.fields,
         is_protected=is_protected,
-        used_by=[UseView.of(use) for use in found.uses] if found is not None else [],
+        used_by=_used_by(paired, uses),
         warnings=[problem_view(finding) for finding in warned.get(paired.keys[-1], ())],
     )
+
+
+def _used_by(paired: Paired, uses: Mapping[str, Found]) -> list[UseView] | None:
+    """What depends on the record that was there; None when nobody was asked."""
+    if paired.before is None:
+        return []
+    found = uses.get(paired.name)
+    return None if found is None else [UseView.of(use) for use in found.uses]

@@ -15,7 +15,7 @@ time machine. A page never waits longer than WAIT_S for something fresher than w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ from portal.dns.problems import NoSuchZone
 from portal.dns.records.values import keyed
 from portal.dns.references import by_target
 from portal.integrations import cloudflare
-from portal.integrations.cloudflare import Cloudflare, CloudflareError, RateLimited, TokenRefused, Unreachable
+from portal.integrations.cloudflare import Cloudflare, CloudflareError, NotFound, RateLimited, TokenRefused, Unreachable
 from portal.integrations.cloudflare_problems import (
     CloudflareNotConfigured,
     CloudflareSilent,
@@ -53,6 +53,7 @@ RETRY_S = 30.0  # after a failure no page asks again for so long
 ASK_AGAIN_S = 10.0  # a name that no zone has makes the list be read again, but not more often than this
 HOURLY_S = 3600.0
 NOT_READ_YET = "not read yet since the portal has started"
+SILENCES = 2  # zones in a row without an answer, after which a poll takes Cloudflare for silent
 GONE_AFTER = timedelta(days=1)  # a zone last seen so long before the others had left the account
 
 
@@ -88,12 +89,26 @@ class ZoneState:
 
 
 @dataclass
+class _Failure:
+    """number: of the reading that failed, as _Kept counts them"""
+
+    number: int
+    error: CloudflareError
+
+    def again(self) -> CloudflareError:
+        """For one more who waited for it; without the way that it took before."""
+        return self.error.with_traceback(None)
+
+
+@dataclass(eq=False)
 class _Kept:
     """
     begun, good   numbers of the newest reading that began, and of the newest that succeeded
+    failure       the newest reading that failed
+    begun_at      when the newest reading began
     changes       counts each beginning and end of a change of ours
     at_work       the operation that changes the zone just now
-    owed          the operation that did, while nobody has read the zone since
+    owed          the operation that did, and the keys that were its to change, while nobody has read the zone since
     """
 
     state: ZoneState
@@ -101,9 +116,11 @@ class _Kept:
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     begun: int = 0
     good: int = 0
+    failure: _Failure | None = None
+    begun_at: float = float("-inf")
     changes: int = 0
     at_work: str | None = None
-    owed: str | None = None
+    owed: tuple[str, Collection[str] | None] | None = None
     is_compared: bool = False  # with what was known before this portal started
     failed_at: float = float("-inf")
     kept_at: float = float("-inf")
@@ -130,13 +147,14 @@ class Zones:
         self._listing = asyncio.Lock()
         self._listed_at = self._list_failed_at = float("-inf")
         self._lists_begun = self._list_good = 0  # numbers, as _Kept has them of a zone's readings
-        self._list_error: CloudflareError | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._list_failure: _Failure | None = None
+        self._tasks: dict[_Kept | None, asyncio.Task[Any]] = {}  # readings for pages, by zone; None: of the list
 
     async def close(self) -> None:
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- what others ask ----------------------------------------------------------------------------------------------
 
@@ -146,7 +164,7 @@ class Zones:
             return []
         await self._load()
         if self._is_due(self._listed_at, self._list_failed_at, LIST_S):
-            await self._for(WAIT_S if self._kept else FIRST_WAIT_S, self._list())
+            await self._for(WAIT_S if self._kept else FIRST_WAIT_S)
         return [self._kept[name].state for name in sorted(self._kept)]
 
     async def state(self, name: str) -> ZoneState:
@@ -156,7 +174,7 @@ class Zones:
         """
         kept = await self._known(name, to_show=True)
         if kept.state.read_at is None:
-            task = self._own(self._read(kept))
+            task = self._under_way(kept)
             done, _ = await asyncio.wait([task], timeout=FIRST_WAIT_S)
             if not done:
                 raise CloudflareSilent(f"Cloudflare takes longer than {FIRST_WAIT_S:g} s to list {name}")
@@ -165,7 +183,7 @@ class Zones:
             return kept.state
         age_s = (now_utc(self._clock) - kept.state.read_at).total_seconds()
         if age_s > FRESH_S and self._clock.monotonic() - kept.failed_at > RETRY_S:
-            await self._for(WAIT_S, self._read(kept))
+            await self._for(WAIT_S, kept)
         return kept.state
 
     async def read(self, name: str) -> ZoneState:
@@ -177,10 +195,13 @@ class Zones:
             raise as_problem(error) from error
 
     @asynccontextmanager
-    async def changing(self, name: str, operation_id: str) -> AsyncIterator[ZoneState]:
+    async def changing(
+        self, name: str, operation_id: str, keys: Collection[str] | None = None
+    ) -> AsyncIterator[ZoneState]:
         """Hold a zone while it is changed, as it was just read. One at a time for each zone; who comes later waits.
 
         The zone is kept by the time machine before, and however it ends after. What differs in between is ours.
+        keys     of all records that may be changed: what else differs is not ours. None: they are not known
         raises   NoSuchZone, a Cloudflare problem, DatabaseUnavailable: then nothing was changed
         """
         kept = await self._known(name)
@@ -194,7 +215,7 @@ class Zones:
             try:
                 yield state
             finally:
-                kept.at_work, kept.owed, kept.changes = None, operation_id, kept.changes + 1
+                kept.at_work, kept.owed, kept.changes = None, (operation_id, keys), kept.changes + 1
                 try:
                     await self._read(kept)
                     await self._keep(kept, "after", operation_id)
@@ -202,14 +223,26 @@ class Zones:
                     log.warning("dns_zone_not_read_after_change", zone=name, error=str(error))
 
     async def poll(self) -> None:
-        """Read the list and every zone, one after another; every hour, keep each as a point in time."""
+        """Read the list and every zone, one after another; every hour, keep each as a point in time.
+
+        It begins with the zone that was asked for longest ago, so that those behind silent ones have their turn.
+        """
         if self._cf is None:
             return
         await self._load()
         try:
             await self._list()
-            for kept in list(self._kept.values()):
-                await self._poll_one(kept)
+            silences = 0
+            for kept in sorted(self._kept.values(), key=lambda kept: kept.begun_at):
+                try:
+                    await self._poll_one(kept)
+                except Unreachable as error:
+                    log.warning("dns_zone_not_read", zone=kept.state.zone.name, error=str(error))
+                    silences += 1
+                    if silences == SILENCES:
+                        raise
+                else:
+                    silences = 0
         except (TokenRefused, RateLimited, Unreachable) as error:  # the other zones would hear the same
             log.warning("dns_poll_ended", error=str(error))
         except CloudflareError as error:
@@ -244,33 +277,35 @@ class Zones:
             return kept
         now = self._clock.monotonic()
         if now - max(self._listed_at, self._list_failed_at) > ASK_AGAIN_S:
-            await self._for(FIRST_WAIT_S, self._list())
+            await self._for(FIRST_WAIT_S)
         kept = self._kept.get(name)
         if kept is not None and kept.state.zone.id:
             return kept
         if self._list_good:
             raise NoSuchZone(f"the account has no zone {name}, or the token may not see it")
-        if self._list_error is not None:
-            raise as_problem(self._list_error)
+        if self._list_failure is not None:
+            raise as_problem(self._list_failure.error)
         raise CloudflareSilent("Cloudflare has not listed the account's zones yet")
 
     async def _list(self) -> None:
-        """Raise CloudflareError."""
+        """Read the list, or take what a reading that began after this call has brought. Raise CloudflareError."""
         assert self._cf is not None
         asked = self._lists_begun
         async with self._listing:
             if self._list_good > asked:
                 return
+            if self._list_failure is not None and self._list_failure.number > asked:
+                raise self._list_failure.again()
             self._lists_begun += 1
             number = self._lists_begun
             try:
                 found = await self._cf.zones()
             except CloudflareError as error:
-                self._list_error, self._list_failed_at = error, self._clock.monotonic()
+                self._list_failure, self._list_failed_at = _Failure(number, error), self._clock.monotonic()
                 self.connection.failed(error, now_utc(self._clock))
                 raise
             self.connection.ok(now_utc(self._clock), on="zones")
-            self._list_error, self._listed_at, self._list_good = None, self._clock.monotonic(), number
+            self._list_failure, self._listed_at, self._list_good = None, self._clock.monotonic(), number
             before = set(self._kept)
             self._kept = {zone["name"]: self._listed(zone) for zone in found}
             if before != set(self._kept):
@@ -317,16 +352,20 @@ class Zones:
         async with kept.reading:
             if kept.good > asked:
                 return kept.state
-            kept.begun += 1
+            if kept.failure is not None and kept.failure.number > asked:
+                raise kept.failure.again()
+            kept.begun, kept.begun_at = kept.begun + 1, self._clock.monotonic()
             number, changes, at_work = kept.begun, kept.changes, kept.at_work
             zone, at = kept.state.zone, now_utc(self._clock)
             try:
                 if not zone.id:
                     await self._list()  # it has never been listed by this portal
                     zone = kept.state.zone
+                if not zone.id:
+                    raise NotFound(f"the account has no zone {zone.name}, or the token may not see it")
                 raw = await self._cf.records(zone)
             except CloudflareError as error:
-                kept.failed_at = self._clock.monotonic()
+                kept.failure, kept.failed_at = _Failure(number, error), self._clock.monotonic()
                 self.connection.failed(error, at)
                 self._show(kept, replace(kept.state, error=str(error)))
                 raise
@@ -343,8 +382,10 @@ class Zones:
         name = kept.state.zone.name
         try:
             if not kept.is_compared and kept.owed is None:
-                kept.owed = await self._machine.unfinished_change(name)  # of a portal that died
-            await self._machine.saw(name, records, at=at, ours=kept.owed)
+                operation_id = await self._machine.unfinished_change(name)  # of a portal that died
+                kept.owed = None if operation_id is None else (operation_id, None)
+            ours, keys = kept.owed or (None, None)
+            await self._machine.saw(name, records, at=at, ours=ours, keys=keys)
         except Problem as problem:
             log.warning("dns_zone_not_compared", zone=name, error=problem.type)
             return
@@ -370,18 +411,22 @@ class Zones:
         now = self._clock.monotonic()
         return now - good_at > every_s and now - failed_at > RETRY_S
 
-    async def _for(self, seconds: float, work: Coroutine[Any, Any, object]) -> None:
-        """Wait so long for something; it goes on after that. Its failure is known by what it has noted."""
-        await asyncio.wait([self._own(work)], timeout=seconds)
+    async def _for(self, seconds: float, kept: _Kept | None = None) -> None:
+        """Wait so long for a reading; it goes on after that. Its failure is known by what it has noted."""
+        await asyncio.wait([self._under_way(kept)], timeout=seconds)
 
-    def _own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+    def _under_way(self, kept: _Kept | None) -> asyncio.Task[Any]:
+        """The reading of a zone, or of the list, that a page has begun already, else a new one."""
+        task = self._tasks.get(kept)
+        if task is None or task.done():
+            work: Coroutine[Any, Any, object] = self._list() if kept is None else self._read(kept)
+            task = self._tasks[kept] = asyncio.create_task(work)
+            task.add_done_callback(lambda ended: self._ended(kept, ended))
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+    def _ended(self, kept: _Kept | None, task: asyncio.Task[Any]) -> None:
+        if self._tasks.get(kept) is task:
+            del self._tasks[kept]
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, CloudflareError | Problem):
             log.error("dns_reading_failed", exc_info=error)
 

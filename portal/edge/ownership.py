@@ -35,6 +35,7 @@ from kit.atomic import write_durably
 VERSION = 1
 FILE_NAME = "edge.json"
 LOCK_NAME = "edge.lock"
+MARKER = "homeport-edge-"  # of every Homeport
 RECIPIENTS_KEY_NAME = "edge-recipients.key"
 RECIPIENTS_KEY_BYTES = 32  # wire.md
 
@@ -144,7 +145,7 @@ class Ownership:
     @property
     def marker(self) -> str:
         """What stands in a comment, a rule's name or a tag of what is ours."""
-        return f"homeport-edge-{self.installation}"
+        return f"{MARKER}{self.installation}"
 
     def __iter__(self) -> Iterator[Thing]:
         return iter(list(self._things.values()))

@@ -18,7 +18,7 @@ from typing import Any
 from portal.edge import dns, recipients, rules
 from portal.edge.desired import COMPATIBILITY_DATE, CRON, RECIPIENTS_KEY, Desired, version_tag
 from portal.edge.live import Live, LiveWorker, LiveZone, Unknown
-from portal.edge.ownership import Kind, Ownership, Thing
+from portal.edge.ownership import MARKER, Kind, Ownership, Thing
 from portal.edge.steps import Act, Conflict, Plan, Step
 from portal.integrations.records import exact_label, is_not_older, label, shown
 
@@ -134,9 +134,10 @@ class _Planner:
         is_ours = self.owned.marker in worker.tags
         thing = self.owned.find(Kind.WORKER, None, desired.script)
         is_known = is_ours or (thing is not None and thing.is_made)
-        if not (
-            is_known or self._foreign(Kind.WORKER, desired.script, None, "its code is overwritten; it is never removed")
-        ):
+        meaning = "its code is overwritten; it is never removed"
+        if any(tag.startswith(MARKER) for tag in worker.tags):
+            meaning += ". It bears the tag of another Homeport: with that one's HOMEPORT_PORTAL_STATE_DIR it is ours"
+        if not (is_known or self._foreign(Kind.WORKER, desired.script, None, meaning)):
             return
         differences = self._worker_differences(worker)
         if not is_ours:

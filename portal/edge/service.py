@@ -19,7 +19,7 @@ from portal.edge.account_acts import AccountActs, bucket_keys
 from portal.edge.apply import Applier
 from portal.edge.desired import RECIPIENTS_KEY, Desired, NotReady
 from portal.edge.dns import Extra
-from portal.edge.live import Live, LiveZone
+from portal.edge.live import Live, LiveZone, Unknown
 from portal.edge.ownership import (
     RECIPIENTS_KEY_NAME,
     Kind,
@@ -299,7 +299,12 @@ class EdgeService:
             namespace=names.get(Kind.NAMESPACE, self._settings.edge_namespace),
             zones=tuple(sorted({thing.zone for thing in things if thing.zone is not None})),
         )
-        _refuse_unknown(live)
+        try:
+            _refuse_unknown(live)
+        except Unreadable as error:
+            gone = [name for name, zone in live.zones.items() if isinstance(zone, Unknown) and _is_gone(zone)]
+            ways = [f"`homeport domain remove {name}` forgets a zone that was deleted at Cloudflare" for name in gone]
+            raise Unreadable("; ".join([str(error), *ways])) from error
         objects = None
         if isinstance(live.bucket, dict) and Kind.BUCKET in names:
             objects = _by_prefix(await bucket_keys(self._cf, names[Kind.BUCKET]))
@@ -326,6 +331,10 @@ class EdgeService:
         """Do the steps of a removal. Raise CloudflareError, OwnershipError."""
         await self._applier(planned, None).run(planned.plan.steps)
         planned.owned.forget(*planned.plan.forgotten)
+
+
+def _is_gone(zone: Unknown) -> bool:
+    return isinstance(zone.error, NotFound)
 
 
 def _refuse_unknown(live: Live) -> None:

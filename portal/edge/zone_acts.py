@@ -190,7 +190,7 @@ class ZoneActs(Acts):
 
         Records that Email Routing keeps locked are unlocked first; it goes on as before.
         """
-        present = {record["id"] for record in await live.records_of(self.cf, zone)}
+        present = {record["id"]: record for record in await live.records_of(self.cf, zone)}
         posts, patches, deletes = [], [], []
         for step in steps:
             match step.kind, step.act:
@@ -200,7 +200,8 @@ class ZoneActs(Acts):
                     posts.append(writable(step.former))
                 case Kind.MERGED_RECORD, _ if step.id in present:
                     content = step.content if step.act is Act.CHANGE else step.former["content"]
-                    patches.append({"id": step.id, **writable(step.former), "content": content})
+                    # Only the content is ours to change: its TTL, comment and tags are as they are now.
+                    patches.append({"id": step.id, **writable(present[step.id]), "content": content})
                 case _ if step.id in present:  # Email Routing takes its own away when it is switched off
                     deletes.append({"id": step.id})
         for step in steps:

@@ -389,15 +389,19 @@ class Cloudflare:
         """Do something once and return Cloudflare's `result`, which may be None.
 
         settled  asked when nobody can say whether it happened: returns what stands for the result if it did, else None
-        raises   CloudflareError; after Unreachable or Upstream it has not happened as far as `settled` could see
+        raises   CloudflareError; Upstream: it has not happened, as far as `settled` could see; Unreachable: the same,
+                 or `settled` could not see
         """
         try:
             answer = await self._unless_limited(_Request(call, arguments, named, zone))
         except CloudflareError as error:
-            if not _is_in_doubt(error):
+            if not is_in_doubt(error):
                 raise
             self._say(f"no clear answer from Cloudflare to {call}; looking whether it was carried out")
-            found = await settled()
+            try:
+                found = await settled()
+            except CloudflareError as blind:  # a refusal to look is no refusal of the change
+                raise Unreachable(f"{error}; whether it was carried out could not be seen: {blind}") from error
             if found is None:
                 raise
             return found
@@ -408,7 +412,7 @@ class Cloudflare:
             try:
                 return await self._unless_limited(request)
             except CloudflareError as error:
-                if not _is_in_doubt(error):
+                if not is_in_doubt(error):
                     raise
             await asyncio.sleep(READ_PAUSE_S * 2 ** (number - 1))
         return await self._unless_limited(request)
@@ -508,13 +512,15 @@ class Cloudflare:
     async def _token_is_good(self) -> bool:
         """Whether the token is valid, so that a refusal is one of permission. Asked once a minute; needs no permission.
 
-        The tokens of users and of accounts are verified at different addresses.
+        The tokens of users and of accounts are verified at different addresses. Raise Upstream when none of them says.
         """
         now = self._clock.monotonic()
         if self._token_state is None or now - self._token_state[0] > TOKEN_KNOWN_S:
             answers = [await self._once(_Request(call)) for call in ("user.tokens.verify", "accounts.tokens.verify")]
             results = [(answer.document or {}).get("result") for answer in answers if answer.status == 200]
             is_good = any(isinstance(each, dict) and each.get("status") == "active" for each in results)
+            if not is_good and any(answer.status == 429 or answer.status >= 500 for answer in answers):
+                raise Upstream("Cloudflare refuses, and cannot say just now whether the token is valid")
             self._token_state = (now, is_good)
         return self._token_state[1]
 
@@ -548,7 +554,7 @@ class _Request:
         return f"zone {name}" if name else "all zones"
 
 
-def _is_in_doubt(error: CloudflareError) -> bool:
+def is_in_doubt(error: CloudflareError) -> bool:
     """Whether nobody knows if it happened, or would if it were asked again."""
     return isinstance(error, Unreachable) or (isinstance(error, Upstream) and error.is_in_doubt)
 

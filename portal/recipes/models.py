@@ -15,6 +15,7 @@ class MailDomainRow(Base):
 
     wanted           add · remove: what was begun last, so that running it again finishes it
     mailbox          local part of the mailbox that the domain shall have (postmaster)
+    made_domain      whether the mail server took no mail for it before: only then it takes none after a removal
     canary_password  of homeport-canary@domain, sealed
     changed_at       when something was changed for it last: a canary before that proves nothing
     canary_at        when the newest canary (or first mail) was seen; canary_s its seconds from the relay, where known
@@ -25,6 +26,7 @@ class MailDomainRow(Base):
     domain: Mapped[str] = mapped_column(String(253), primary_key=True)
     wanted: Mapped[str] = mapped_column(String(16))
     mailbox: Mapped[str] = mapped_column(String(64))
+    made_domain: Mapped[bool]
     canary_password: Mapped[str | None] = mapped_column(String(255))
     added_at: Mapped[datetime] = mapped_column(UtcDateTime)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1312,7 +1312,7 @@ export const readMailDomainPlan = <ThrowOnError extends boolean = true>(options:
  * Apply Mail Domain Plan
  *
  * Do what was planned, as one operation that ends when the canary has come in. A stale plan is 409, with the new
- * one. What takes something away needs the domain typed and a fresh factor.
+ * one. What changes the zone needs a fresh factor, and what takes something away the domain typed too.
  */
 export const applyMailDomainPlan = <ThrowOnError extends boolean = true>(options: Options<ApplyMailDomainPlanData, ThrowOnError>): RequestResult<ApplyMailDomainPlanResponses, ApplyMailDomainPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyMailDomainPlanResponses, ApplyMailDomainPlanErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',

@@ -1470,7 +1470,8 @@ export type DomainConflict = {
  * DomainPlan
  *
  * changes: each {name, step, act, before, after, reason}, over all steps. conflicts: while there is one, it can't
- * be applied. needs_step_up: it takes something away; then the domain is typed and a fresh factor given.
+ * be applied. needs_step_up: a fresh factor is given, since it changes what is at Cloudflare, or makes more than one
+ * thing in the zone. needs_typed_name: it takes something away; then the domain is typed too.
  */
 export type DomainPlan = {
     /**
@@ -1527,6 +1528,10 @@ export type DomainPlan = {
      * Needs Step Up
      */
     needs_step_up: boolean;
+    /**
+     * Needs Typed Name
+     */
+    needs_typed_name: boolean;
     /**
      * Created At
      */
@@ -2998,6 +3003,7 @@ export type ReadingView = {
  * One record that changes. `name` is what people read: "A www.example.com". fields: those that differ.
  *
  * keys: of the plan's own changes behind it. is_protected: it needs a fresh factor, as the whole plan then does.
+ * used_by: what depends on the record as it was; null when nobody was asked, since the plan has too many changes.
  */
 export type RecordChange = {
     /**
@@ -3025,7 +3031,7 @@ export type RecordChange = {
     /**
      * Used By
      */
-    used_by: Array<UseView>;
+    used_by: Array<UseView> | null;
     /**
      * Warnings
      */

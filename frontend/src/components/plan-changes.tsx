@@ -69,6 +69,7 @@ export function PlanChanges({
                 <Value value={change.after} />
               </span>
             )}
+            {change.used_by === null && <p className="basis-full text-[0.8125rem] text-muted">{t("plan.notAsked")}</p>}
             {change.used_by && change.used_by.length > 0 && (
               <div className="basis-full border-l-2 border-warn pl-2 text-[0.8125rem]">
                 <p className="text-muted">{t(isRecord(change.before) || isRecord(change.after) ? "plan.hangsOn" : "containers.goesDark")}</p>

@@ -19,7 +19,7 @@ export interface Change {
   before: unknown; // null: it is not there
   after: unknown;
   is_protected: boolean;
-  used_by: readonly Use[];
+  used_by: readonly Use[] | null; // null: nobody was asked, since the plan has too many changes
   fields?: readonly string[]; // those of `before` and `after` that differ, where a change is of a thing with fields
   warnings?: readonly RecordProblem[];
 }

@@ -61,8 +61,8 @@ def key_of(client: Client, zone: str, words: str) -> str:
         raise typer.BadParameter(f"{name!r}: {error}", param_hint="RECORD") from error
     listed = all_records(client, zone, type=type_.upper(), find=full)["records"]
     found = [each for each in listed if each["name"] == full]
-    exact = [each for each in found if content in (each["key"].split(" ", 2)[2], content_of(each), each["content"])]
-    found = exact or [each for each in found if _plain(content) in _plain(content_of(each))]
+    if content:
+        found = [each for each in found if _is_meant(each, content)] or _begun(found, content)
     if len(found) == 1:
         return str(found[0]["key"])
     what = visible(f"{type_.upper()} {full} {content}".strip())
@@ -121,6 +121,18 @@ def apply(client: Client, found: Json, reason: str | None, *, as_json: bool) -> 
 def content_of(record: Json) -> str:
     """As it is read: an MX record's priority stands before its host."""
     return str(record["content"]) if record["priority"] is None else f"{record['priority']} {record['content']}"
+
+
+def _is_meant(record: Json, content: str) -> bool:
+    """Whether that is the record's key, or all of its content, with or without quotes and priority."""
+    if content == record["key"].split(" ", 2)[2]:
+        return True
+    return _plain(content) in (_plain(content_of(record)), _plain(record["content"]))
+
+
+def _begun(found: list[Json], content: str) -> list[Json]:
+    """Texts are long, so their beginning is enough. Of an address it would be another one."""
+    return [each for each in found if each["type"] == "TXT" and _plain(each["content"]).startswith(_plain(content))]
 
 
 def _plain(content: str) -> str:

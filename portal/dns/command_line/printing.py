@@ -57,7 +57,9 @@ def change_lines(change: Json) -> Iterator[str]:
         record = after or before
         yield f"{sign} {change['name']}  {record_text(record)}"
     uses = change.get("used_by", ())
-    if uses:
+    if uses is None:
+        yield "    used by: not asked, the plan has too many changes"
+    elif uses:
         yield "    used by: " + ", ".join(f"{use['kind']} {use['name']}" for use in uses)
     for warning in change.get("warnings", ()):
         yield f"    {warning['severity']}: {warning['text']}"

@@ -49,7 +49,7 @@ def read(
     """Given a file and the zone's records by key, return what the zone is to become.
 
     What the file doesn't say of a record that is there, such as its comment, stays. Left alone are SOA and NS of the
-    zone itself, what Email Routing keeps, and lines that are wrong.
+    zone itself, what Email Routing keeps, records of types that can't be written here, and lines that are wrong.
 
     replace   what the file lacks goes; not what stands at the name of a line that was left alone
     """
@@ -57,9 +57,17 @@ def read(
     result = Import(findings=findings)
     befores = {key: value_of(record) for key, record in present.items()}
     soles = _soles(zone, lines, present) if replace else {}
+    unknown = {
+        (record["type"], canonical(record["name"]))
+        for record in present.values()
+        if record["type"] not in (*TYPES, "SOA")
+    }
     wanted: dict[str, tuple[int, Value]] = {}
     refused: set[tuple[str, str]] = set()
     for line in lines:
+        if _place(line.draft, zone) in unknown:
+            result.findings.append(warning("", "line-type-kept", line=line.number, type=line.draft["type"]))
+            continue
         value = _read_line(zone, line, present, befores, soles, limits, result)
         if value is None:
             refused.add(_place(line.draft, zone))
@@ -69,7 +77,7 @@ def read(
             result.findings.append(warning("", "line-duplicate", line=line.number, first=wanted[key][0]))
         else:
             wanted[key] = line.number, value
-    stay = {key for key, record in present.items() if is_fixed(zone, record) or is_locked(record) or not replace}
+    stay = {key for key, record in present.items() if not replace or _stays(zone, record)}
     future = {key: befores[key] for key in stay} | {key: value for key, (_, value) in wanted.items()}
     others = Neighbours([*(present[key] for key in stay if is_locked(present[key])), *_unlocked(future, present)])
     for key, (number, value) in wanted.items():
@@ -120,6 +128,11 @@ def _read_line(
     value, found = check(zone, draft, before=before, limits=limits)
     result.findings += [at_line(each, line.number) for each in found if before is None or each.severity == "error"]
     return value
+
+
+def _stays(zone: str, record: Json) -> bool:
+    """Whether an import leaves a record alone, whatever the file has: an export may lack it."""
+    return is_fixed(zone, record) or is_locked(record) or record["type"] not in TYPES
 
 
 def _key(draft: Mapping[str, Any], zone: str) -> str:

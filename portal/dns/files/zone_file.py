@@ -46,10 +46,12 @@ _SETTINGS = {"flatten_cname": "cf-flatten-cname", "ipv4_only": "cf-ipv4-only", "
 
 
 def dump(zone: str, records: Iterable[Mapping[str, Any]]) -> str:
-    """Write records or values; equal zones give equal bytes."""
+    """Write records or values; equal zones give equal bytes. What is of a type that isn't in TYPES is named only."""
     values = in_order(zone, map(value_of, records))
     lines = [_written(value) for value in values if value["type"] in TYPES]
-    return "\n".join([f";; Domain:     {zone}.", COMPLETE, f"$ORIGIN {zone}.", *lines, ""])
+    left_out = [f"{value['type']} {value['name']}" for value in values if value["type"] not in (*TYPES, "SOA")]
+    notes = [f"; not exported: {' '.join(each.split())}" for each in left_out]
+    return "\n".join([f";; Domain:     {zone}.", COMPLETE, f"$ORIGIN {zone}.", *lines, *notes, ""])
 
 
 def parse(zone: str, text: str) -> tuple[list[Line], list[Finding]]:

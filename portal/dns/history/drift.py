@@ -7,14 +7,13 @@ as it isn't open any more, and what was changed and changed back is no drift.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from portal.dns.records.pairing import Paired, pair
 from portal.dns.records.values import Value
 
-EDGE_MARKER = "homeport-edge-"  # how the comment of a record begins that `homeport edge` wrote
 EDGE = "edge"
 
 Values = Mapping[str, Value]
@@ -42,8 +41,11 @@ class Difference:
     changes: tuple[Triple, ...]
 
     @property
-    def is_of_edge(self) -> bool:
-        return is_written_by_edge(self.paired.before, self.paired.after)
+    def keys(self) -> frozenset[str]:
+        return frozenset(self.paired.keys)
+
+    def is_of_edge(self, marker: str | None) -> bool:
+        return is_written_by_edge(self.paired.before, self.paired.after, marker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +76,23 @@ def differences(changes: Iterable[Triple]) -> list[Difference]:
     return [Difference(each, tuple(by_key[key] for key in each.keys)) for each in pair(by_key.values())]
 
 
-def reconcile(seen: Values, now: Values, known: Sequence[Open], *, is_ours: bool) -> Reconciled:
+def reconcile(seen: Values, now: Values, known: Sequence[Open], *, ours: Collection[str]) -> Reconciled:
     """Given the zone as it was last seen, as it is now, and what drift is open, say what drift there is.
 
-    is_ours   Homeport made what has changed since the zone was last seen
+    ours   keys that Homeport may have changed since the zone was last seen; see `ours_of`
     """
     baseline = dict(seen)
     for each in known:
         for key, before, _ in each.changes:
             _put(baseline, key, before)
-    ours = {key for key, _, _ in triples(seen, now)} if is_ours else set()
-    overwritten = [each for each in known if each.keys & ours]
-    for key in ours.union(*(each.keys for each in overwritten)):
+    overwritten = [each for each in known if not each.keys.isdisjoint(ours)]
+    for key in frozenset[str]().union(*(each.keys for each in overwritten)):
+        _put(baseline, key, seen.get(key))  # as it was when Homeport wrote over the rest of it
+    for key in ours:
         _put(baseline, key, now.get(key))
-    settled: list[tuple[Open, Settled]] = [(each, _how_it_ended(each, now)) for each in overwritten]
+    settled: list[tuple[Open, Settled]] = [(each, _how_it_ended(each, baseline)) for each in overwritten]
 
-    left = {each.id: each for each in known if not each.keys & ours}
+    left = {each.id: each for each in known if each.keys.isdisjoint(ours)}
     owner = {key: each.id for each in left.values() for key in each.keys}
     new: list[Difference] = []
     changed: list[tuple[Open, Difference]] = []
@@ -105,9 +108,17 @@ def reconcile(seen: Values, now: Values, known: Sequence[Open], *, is_ours: bool
     return Reconciled(tuple(new), tuple(changed), tuple(settled))
 
 
-def _how_it_ended(drift: Open, now: Values) -> Settled:
+def ours_of(changes: Sequence[Triple], *, is_ours: bool, keys: Collection[str] | None) -> frozenset[str]:
+    """Which of the keys that differ Homeport has changed. keys: all that it may have changed; None: they aren't known,
+    and all that differs is taken for its own."""
+    if not is_ours:
+        return frozenset()
+    return frozenset(key for key, _, _ in changes if keys is None or key in keys)
+
+
+def _how_it_ended(drift: Open, left: Values) -> Settled:
     """What Homeport wrote over it: what was there before, or something that was planned from what was there then."""
-    return "reverted" if all(now.get(key) == before for key, before, _ in drift.changes) else "accepted"
+    return "reverted" if all(left.get(key) == before for key, before, _ in drift.changes) else "accepted"
 
 
 def _put(values: dict[str, Value], key: str, value: Value | None) -> None:
@@ -117,13 +128,17 @@ def _put(values: dict[str, Value], key: str, value: Value | None) -> None:
         values[key] = value
 
 
-def is_written_by_edge(before: Value | None, after: Value | None) -> bool:
-    """Whether `homeport edge` wrote a record. What becomes of its records afterwards is anybody's change."""
-    return _is_marked(after) and not _is_marked(before)
+def is_written_by_edge(before: Value | None, after: Value | None, marker: str | None) -> bool:
+    """Whether `homeport edge` wrote a record. What becomes of its records afterwards is anybody's change.
+
+    marker   the whole comment that this installation's edge writes: another's, or one that only begins so, is not ours.
+             None: it isn't known
+    """
+    return marker is not None and _is_marked(after, marker) and not _is_marked(before, marker)
 
 
-def _is_marked(value: Value | None) -> bool:
-    return value is not None and str(value.get("comment") or "").startswith(EDGE_MARKER)
+def _is_marked(value: Value | None, marker: str) -> bool:
+    return value is not None and value.get("comment") == marker
 
 
 def _ends(changes: Iterable[Triple]) -> dict[str, tuple[Value | None, Value | None]]:

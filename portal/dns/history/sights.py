@@ -13,7 +13,17 @@ from sqlalchemy.orm import Session
 
 from kit.problem import Problem
 from portal.dns.history import snapshots
-from portal.dns.history.drift import EDGE, Difference, Open, Settled, Triple, is_written_by_edge, reconcile, triples
+from portal.dns.history.drift import (
+    EDGE,
+    Difference,
+    Open,
+    Settled,
+    Triple,
+    is_written_by_edge,
+    ours_of,
+    reconcile,
+    triples,
+)
 from portal.dns.history.snapshots import Json, Records, by_key, digest, pack, unpack, values_of
 from portal.dns.models import MAX_KEY, DriftRow, LastChangeRow, SeenZoneRow, SnapshotRow
 from portal.dns.records.values import Value
@@ -49,9 +59,19 @@ class Sight:
 
 
 def see(
-    session: Session, zone: str, sight: Sight, at: datetime, ours: str | None
+    session: Session,
+    zone: str,
+    sight: Sight,
+    at: datetime,
+    ours: str | None,
+    *,
+    keys: Collection[str] | None,
+    marker: str | None,
 ) -> tuple[list[Difference], int] | None:
-    """Note a sight. Return what has to be told and how much drift is open, or None when that is as it was."""
+    """Note a sight. Return what has to be told and how much drift is open, or None when that is as it was.
+
+    marker   see drift.is_written_by_edge
+    """
     now = sight.values
     row = session.scalars(select(SeenZoneRow).where(SeenZoneRow.zone == zone).with_for_update()).one_or_none()
     if row is None:
@@ -70,40 +90,57 @@ def see(
     row.digest, row.records = sight.digest, pack(sight.records)
 
     by = None if ours is None else _name_of(session, ours)
-    _note_changes(session, zone, triples(seen, now), at, by, None if ours == EDGE else ours)
+    differing = triples(seen, now)
+    own = ours_of(differing, is_ours=ours is not None, keys=keys)
+    operation_id = None if ours == EDGE else ours
+    _note_changes(session, zone, [each for each in differing if each[0] in own], at, by, operation_id, marker)
+    _note_changes(session, zone, [each for each in differing if each[0] not in own], at, None, None, marker)
     open_rows = {each.id: each for each in drift_rows(session, zone, only_open=True)}
     known = [
         Open(number, tuple((key, before, after) for key, before, after in json.loads(each.changes)))
         for number, each in open_rows.items()
     ]
-    found = reconcile(seen, now, known, is_ours=ours is not None)
+    found = reconcile(seen, now, known, ours=own)
     for drift, how in found.settled:
-        _settle(open_rows[drift.id], how, by, at)
+        _settle(open_rows[drift.id], how, None if drift.keys.isdisjoint(own) else by, at)
     for drift, difference in found.changed:
         for name, column in _columns(difference, at).items():
             setattr(open_rows[drift.id], name, column)
-        if difference.is_of_edge:
+        if difference.is_of_edge(marker):
             _settle(open_rows[drift.id], "accepted", EDGE, at)
-    rows = [{"zone": zone, **_columns(each, at), **_state(each, at)} for each in found.new]
+    rows = [{"zone": zone, **_columns(each, at), **_state(each, at, marker)} for each in found.new]
     if rows:
         session.execute(insert(DriftRow), rows)
     if not (found.new or found.changed or found.settled):
         return None
-    told = [each for each in (*found.new, *(difference for _, difference in found.changed)) if not each.is_of_edge]
+    drifted = (*found.new, *(difference for _, difference in found.changed))
+    told = [each for each in drifted if not each.is_of_edge(marker)]
     query = select(func.count()).select_from(DriftRow).where(DriftRow.zone == zone, DriftRow.state == "open")
     session.flush()
     return told, session.scalar(query) or 0
 
 
 def _note_changes(
-    session: Session, zone: str, changes: Sequence[Triple], at: datetime, by: str | None, operation_id: str | None
+    session: Session,
+    zone: str,
+    changes: Sequence[Triple],
+    at: datetime,
+    by: str | None,
+    operation_id: str | None,
+    marker: str | None,
 ) -> None:
     """Remember who changed what last. Of records that are gone nobody asks."""
     keys = [_clipped(key) for key, _, _ in changes]
     for chunk in _chunks(keys):
         session.execute(delete(LastChangeRow).where(LastChangeRow.zone == zone, LastChangeRow.key.in_(chunk)))
     rows = [
-        {"zone": zone, "key": _clipped(key), "at": at, "by": _by(by, before, after), "operation_id": operation_id}
+        {
+            "zone": zone,
+            "key": _clipped(key),
+            "at": at,
+            "by": _by(by, before, after, marker),
+            "operation_id": operation_id,
+        }
         for key, before, after in changes
         if after is not None
     ]
@@ -111,8 +148,8 @@ def _note_changes(
         session.execute(insert(LastChangeRow), rows)
 
 
-def _by(by: str | None, before: Value | None, after: Value | None) -> str | None:
-    return EDGE if by is None and is_written_by_edge(before, after) else by
+def _by(by: str | None, before: Value | None, after: Value | None, marker: str | None) -> str | None:
+    return EDGE if by is None and is_written_by_edge(before, after, marker) else by
 
 
 def _name_of(session: Session, ours: str) -> str:
@@ -134,8 +171,8 @@ def _columns(difference: Difference, at: datetime) -> dict[str, Any]:
     }
 
 
-def _state(difference: Difference, at: datetime) -> dict[str, Any]:
-    if difference.is_of_edge:
+def _state(difference: Difference, at: datetime, marker: str | None) -> dict[str, Any]:
+    if difference.is_of_edge(marker):
         return {"state": "accepted", "settled_by": EDGE, "settled_at": at}
     return {"state": "open", "settled_by": None, "settled_at": None}
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -65,10 +65,15 @@ class NoSuchSnapshot(Problem):
 
 
 class TimeMachine:
-    def __init__(self, db: Database, hub: Hub, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, hub: Hub, clock: Clock, *, edge_marker: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """edge_marker: gives the comment of the records that this installation's edge writes, and None while there is
+        none; they are no drift. Asked for at each sight, in a thread: `homeport edge` may have begun meanwhile."""
         self._db = db
         self._hub = hub
         self._clock = clock
+        self._edge_marker = edge_marker
 
     @property
     def jobs(self) -> list[Job]:
@@ -76,17 +81,25 @@ class TimeMachine:
 
     # -- sights -------------------------------------------------------------------------------------------------------
 
-    async def saw(self, zone: str, records: Records, *, at: datetime, ours: str | None) -> None:
+    async def saw(
+        self, zone: str, records: Records, *, at: datetime, ours: str | None, keys: Collection[str] | None = None
+    ) -> None:
         """Compare a zone with how it was last seen.
 
         ours   id of the operation that made what has changed since, or "edge"; None: nobody of Homeport's did. The
                first sight of a zone is no drift.
+        keys   of all records that `ours` may have changed: what else differs was done outside. None: they aren't known
         """
         sight = await asyncio.to_thread(Sight.of, records)
+        marker = await asyncio.to_thread(self._edge_marker)
+
+        def see(session: Session) -> tuple[list[Difference], int] | None:
+            return sights.see(session, zone, sight, at, ours, keys=keys, marker=marker)
+
         try:
-            alarms = await self._db.run(lambda session: sights.see(session, zone, sight, at, ours))
+            alarms = await self._db.run(see)
         except IntegrityError:  # two first sights at once: the other one's stands now
-            alarms = await self._db.run(lambda session: sights.see(session, zone, sight, at, ours))
+            alarms = await self._db.run(see)
         if alarms is None:
             return
         told, open_ = alarms
@@ -179,16 +192,20 @@ class TimeMachine:
         self, zone: str, snapshot_id: str, keys: Collection[str] | None, present: Records
     ) -> dict[str, Value | None]:
         """What a plan wishes for that makes a zone, or the records of some keys, as they were. What Email Routing keeps
-        stays, as do SOA and NS of the apex. Raise NoSuchSnapshot."""
+        stays, as do SOA and NS of the apex. Raise NoSuchSnapshot.
+
+        keys   a record whose content has changed is one key that goes and one that comes: either stands for both
+        """
         _, then = await self._snapshot(zone, snapshot_id)
 
         def wish() -> dict[str, Value | None]:
             was, now = by_key(then), by_key(present)
             return {
                 key: before
-                for key, _, before in triples(values_of(now), values_of(was))
-                if (keys is None or key in keys)
-                and not any(_stays(zone, side[key]) for side in (was, now) if key in side)
+                for each in differences(triples(values_of(now), values_of(was)))
+                if keys is None or not each.keys.isdisjoint(keys)
+                for key, _, before in each.changes
+                if not any(_stays(zone, side[key]) for side in (was, now) if key in side)
             }
 
         return await asyncio.to_thread(wish)

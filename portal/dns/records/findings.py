@@ -110,6 +110,7 @@ CODES: dict[str, str] = {
     "line-soa": "line {line}: the SOA record is Cloudflare's own and stays as it is",
     "line-apex-ns": "line {line}: the name servers of the zone itself stay as they are",
     "line-locked": "line {line}: Email Routing keeps this record; it stays as it is",
+    "line-type-kept": "line {line}: {type} records can't be written here; those that are there stay as they are",
     "file-form": "the file can't be read: {reason}",
 }
 

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("domain", sa.String(253), primary_key=True),
         sa.Column("wanted", sa.String(16), nullable=False),
         sa.Column("mailbox", sa.String(64), nullable=False),
+        sa.Column("made_domain", sa.Boolean, nullable=False),
         sa.Column("canary_password", sa.String(255), nullable=True),
         sa.Column("added_at", UtcDateTime, nullable=False),
         sa.Column("changed_at", UtcDateTime, nullable=False),

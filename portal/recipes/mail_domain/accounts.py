@@ -1,6 +1,6 @@
 """The mail server's side of a mail domain: its domain, its first mailbox, and the canary's. Functions of a session.
 
-Nothing here removes a mailbox or mail: a domain that is removed is disabled, and takes no mail.
+Nothing here removes a mailbox or mail: a domain that was made here is disabled when it is removed, and takes no mail.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ def make(session: Session, domain: str, mailbox: str, now: datetime, *, canary_p
     return done
 
 
-def disable(session: Session, domain: str, now: datetime) -> list[str]:
-    """Let a domain and its canary take no mail; say what was done, one line each."""
+def disable(session: Session, domain: str, now: datetime, *, made_domain: bool) -> list[str]:
+    """Let a domain's canary, and where we made it the domain, take no mail; say what was done, one line each."""
     present = accounts(session, domain)
     done = []
     if present.mailboxes.get(f"{CANARY}@{domain}"):
         service.set_active(session, Address(CANARY, domain), now, is_active=False)
         done.append(f"disabled the mailbox {CANARY}@{domain}")
-    if present.is_active:
+    if present.is_active and made_domain:
         service.set_domain_active(session, domain, is_active=False)
         done.append(f"disabled the mail domain {domain}; its mailboxes and their mail stay")
     return done

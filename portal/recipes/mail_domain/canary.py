@@ -2,6 +2,7 @@
 
     said = await outside.send("homeport-canary@example.org", canary_id, clock.now())   # the relay has taken it
     is_there = await progress.in_thread(inbox.has, login, password, canary_id)
+    is_proven = await progress.in_thread(inbox.has_mail_since, login, password, since)   # without a relay
 
 It is known by the header X-Homeport-Canary, whose value nobody can guess; what is found of it is deleted. The relay is
 spoken to under TLS (smtps://, or STARTTLS) unless it is on this machine; imap:// is for the mail stack's own network,
@@ -15,8 +16,10 @@ import imaplib
 import re
 import secrets
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import formatdate
 from urllib.parse import unquote, urlsplit
@@ -26,6 +29,8 @@ import aiosmtplib
 from portal.settings import PortalSettings
 
 HEADER = "X-Homeport-Canary"
+INGRESS_HEADER = "X-Homeport-Id"  # of all mail that came through the mail API, and of no other
+NEWEST = 500  # mails whose time is asked for; who writes a first mail writes no more
 ANSWER_S = 30.0
 IMAP_ANSWER_S = 15.0
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -126,19 +131,36 @@ class Inbox:
         parts = urlsplit(settings.mail_imap_url)
         return cls(Server(parts.hostname or "", parts.port or 143, parts.scheme == "imaps"))
 
-    def has(self, login: str, password: str, canary_id: str | None) -> bool:
-        """Whether this canary (None: any mail) is in the mailbox; a canary is deleted. Blocks. Raise NotLooked."""
+    def has(self, login: str, password: str, canary_id: str) -> bool:
+        """Whether this canary is in the mailbox; what is found of it is deleted. Blocks. Raise NotLooked."""
+        with self._inbox(login, password, is_read_only=False) as imap:
+            numbers = _found(imap, "HEADER", HEADER, canary_id)
+            for number in numbers:
+                imap.store(number, "+FLAGS", r"(\Deleted)")
+            imap.expunge()
+            return bool(numbers)
+
+    def has_mail_since(self, login: str, password: str, since: datetime) -> bool:
+        """Whether any mail has come in through the mail API after `since`, and stays there. Blocks. Raise NotLooked.
+
+        Mail that was there before, or came from inside, says nothing of the way from outside. The mail server notes
+        whole seconds: what came in the same second as `since` does not count.
+        """
+        with self._inbox(login, password, is_read_only=True) as imap:
+            day = imaplib.Time2Internaldate(since - timedelta(days=1))[1:12]  # the server has its own time zone
+            numbers = _found(imap, "HEADER", INGRESS_HEADER, '""', "SINCE", day)[-NEWEST:]
+            if not numbers:
+                return False
+            _, answers = imap.fetch(",".join(numbers), "(INTERNALDATE)")
+            times = [imaplib.Internaldate2tuple(each) for each in answers if isinstance(each, bytes)]
+            return any(each is not None and time.mktime(each) > since.timestamp() for each in times)
+
+    @contextlib.contextmanager
+    def _inbox(self, login: str, password: str, *, is_read_only: bool) -> Iterator[imaplib.IMAP4]:
         try:
             with self._logged_in(login, password) as imap:
-                imap.select("INBOX", readonly=canary_id is None)
-                asked = ("ALL",) if canary_id is None else ("HEADER", HEADER, canary_id)
-                _, found = imap.search(None, *asked)
-                numbers = (found[0] or b"").split()
-                if canary_id is not None:
-                    for number in numbers:
-                        imap.store(number.decode(), "+FLAGS", r"(\Deleted)")
-                    imap.expunge()
-                return bool(numbers)
+                imap.select("INBOX", readonly=is_read_only)
+                yield imap
         except (imaplib.IMAP4.error, OSError) as error:
             where = f"{self.server.host}:{self.server.port}"
             raise NotLooked(f"{where}, as {login}: {_line(str(error), password)}") from error
@@ -156,6 +178,12 @@ class Inbox:
                 imap.starttls(context)
             imap.login(login, password)
             yield imap
+
+
+def _found(imap: imaplib.IMAP4, *criteria: str) -> list[str]:
+    """The numbers of the mails that meet all criteria, the oldest first."""
+    _, found = imap.search(None, *criteria)
+    return (found[0] or b"").decode().split()
 
 
 def _line(text: str, secret: str | None = None) -> str:

@@ -67,7 +67,7 @@ def remove(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take away what was made for a domain, and only that. Its mailboxes and their mail stay, and take no more."""
+    """Take away what was made for a domain, and only that. Its mailboxes and their mail stay."""
     wanted = {"act": "remove", "domain": domain}
     _carry_out(wanted, confirm, reason, url, is_plan=plan, is_sure=is_sure, as_json=as_json)
 
@@ -152,7 +152,7 @@ def _carry_out(
                 raise PortalError("there is no terminal to ask on; --yes does it without asking")
             typer.confirm("Do this?", abort=True, err=True)
         typed = confirm
-        if plan["needs_step_up"] and typed is None and sys.stdin.isatty():
+        if plan["needs_typed_name"] and typed is None and sys.stdin.isatty():
             typed = typer.prompt(f"Something is taken away. Type {plan['domain']}", err=True)
         path = f"{PATH}/plans/{plan['id']}/apply"
         asked = {"typed_names": [typed] if typed else [], "reason": reason}
@@ -197,8 +197,10 @@ def _print_plan(plan: dict[str, Any], *, to_stderr: bool = False) -> None:
     lines += [f"  note: {note}" for note in plan["notes"]]
     for conflict in plan["conflicts"]:
         lines += [f"  conflict: {conflict['what']}", f"      {conflict['way_out']}"]
+    if plan["needs_typed_name"]:
+        lines.append(f"  something is taken away: --confirm {plan['domain']}")
     if plan["needs_step_up"]:
-        lines.append(f"  something is taken away: --confirm {plan['domain']}, and a fresh factor")
+        lines.append("  in a browser it needs a fresh factor")
     for line in lines:
         typer.echo(visible(line), err=to_stderr)
 

@@ -6,17 +6,17 @@ says; one that says something else is a person's decision.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from portal.dns.posture.checks.dmarc import tags_of
 from portal.edge.dns import Extra
 from portal.integrations.records import Json, host, label, meaning, shown, text_of
 from portal.settings import PortalSettings
 
 DMARC, TLS_RPT = "v=dmarc1", "v=tlsrptv1"
 STRICT = ("quarantine", "reject")
+_WEAKER = ("pct", "t")  # a part of the mail, a test
 _CHUNK = 255  # octets of one character-string (RFC 1035 3.3.14)
-_P = re.compile(r"(^|;)(\s*)p\s*=\s*([^;\s]*)", re.IGNORECASE)
 
 
 def extra_of(domain: str, records: Sequence[Json], settings: PortalSettings) -> Extra:
@@ -61,14 +61,18 @@ def extra_of(domain: str, records: Sequence[Json], settings: PortalSettings) -> 
 
 
 def raised_dmarc(text: str) -> str | None:
-    """Given a DMARC record, return it with p=quarantine, or None when its policy is that or stricter."""
-    match = _P.search(text)
-    if match is None:
-        version, _, rest = text.partition(";")
-        return f"{version.rstrip()}; p=quarantine" + (f";{rest}" if rest.strip() else "")
-    if match[3].lower() in STRICT:
+    """Given a DMARC record, return it with p=quarantine, or None when its policy is that or stricter.
+
+    What would make the policy hold for a part of the mail only goes with it; reports and alignment are kept.
+    """
+    tags = tags_of(text)
+    if tags.get("p", "").lower() in STRICT:
         return None
-    return f"{text[: match.start()]}{match[1]}{match[2]}p=quarantine{text[match.end() :]}"
+    kept = {name: value for name, value in tags.items() if name not in ("v", "p", *_WEAKER)}
+    if tags.get("sp", "none").lower() == "none":
+        kept.pop("sp", None)  # subdomains follow p then (RFC 7489 6.3)
+    raised = {"v": tags.get("v", "DMARC1"), "p": STRICT[0]} | kept
+    return "; ".join(f"{name}={value}" for name, value in raised.items())
 
 
 def _dkim(name: str, value: str) -> Json:

@@ -52,7 +52,7 @@ async def apply_mail_domain_plan(
     once: OnceDep,
 ) -> OperationView:
     """Do what was planned, as one operation that ends when the canary has come in. A stale plan is 409, with the new
-    one. What takes something away needs the domain typed and a fresh factor."""
+    one. What changes the zone needs a fresh factor, and what takes something away the domain typed too."""
 
     async def apply() -> OperationView:
         return await _mail_domains(request).apply(actor, plan_id, wanted, lambda: require_step_up(request))

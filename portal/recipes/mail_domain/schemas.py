@@ -67,7 +67,8 @@ class DomainConflict(BaseModel):
 
 class DomainPlan(BaseModel):
     """changes: each {name, step, act, before, after, reason}, over all steps. conflicts: while there is one, it can't
-    be applied. needs_step_up: it takes something away; then the domain is typed and a fresh factor given."""
+    be applied. needs_step_up: a fresh factor is given, since it changes what is at Cloudflare, or makes more than one
+    thing in the zone. needs_typed_name: it takes something away; then the domain is typed too."""
 
     id: str
     act: str
@@ -82,6 +83,7 @@ class DomainPlan(BaseModel):
     notes: list[str]
     silent_rooms: list[str]
     needs_step_up: bool
+    needs_typed_name: bool
     created_at: AwareDatetime
     expires_at: AwareDatetime
     undoes: str | None

@@ -133,26 +133,43 @@ class MailDomains:
     async def names(self) -> list[str]:
         """The domains that Homeport receives mail for: the settings' and the added ones."""
         rows = await self._db.read(store.all_of)
-        return sorted({*self._settings.edge_zones, *self._added(), *(row.domain for row in rows)})
+        return sorted({*self._settings.edge_zones, *(self._added() or ()), *(row.domain for row in rows)})
 
     async def domains(self) -> MailDomainList:
         rows = {row.domain: row for row in await self._db.read(store.all_of)}
-        views = [self._view(name, rows.get(name)) for name in await self.names()]
+        at_edge = self._at_edge()
+        views = [self._view(name, rows.get(name), at_edge) for name in await self.names()]
         return MailDomainList(domains=views, not_ready=self._not_ready())
 
-    def _added(self) -> tuple[str, ...]:
+    def _added(self) -> tuple[str, ...] | None:
+        """The domains that edge.json names; None when it cannot be read."""
         try:
             return Ownership.load(self._settings.state_dir).zones
         except OwnershipError as error:
             log.warning("edge_record_unreadable", error=str(error))
-            return ()
+            return None
 
-    def _view(self, name: str, row: MailDomainRow | None) -> MailDomainView:
-        is_proven = is_finished(row)
+    def _is_recorded(self, domain: str) -> bool:
+        """Whether something was made for it, also where nothing names it any more. Raise OwnershipError."""
+        return any(thing.zone == domain for thing in Ownership.load(self._settings.state_dir))
+
+    def _at_edge(self) -> frozenset[str] | None:
+        """The domains whose mail the edge takes; None when that is not known."""
+        added = self._added()
+        return frozenset({*self._settings.edge_zones, *added}) if added is not None else None
+
+    def _view(self, name: str, row: MailDomainRow | None, at_edge: frozenset[str] | None) -> MailDomainView:
+        is_at_edge = at_edge is None or name in at_edge
+        is_proven = is_finished(row) and is_at_edge
         if row is None:
             detail = "never proven by a canary; `homeport domain add` completes it"
         elif row.wanted == "remove":
             detail = f"its removal was begun and has not ended; `homeport domain remove {name}` finishes it"
+        elif not is_at_edge:
+            detail = (
+                "the edge does not know it: it was destroyed since, or adding has not come so far; "
+                f"`homeport domain add {name}` completes it"
+            )
         elif is_proven:
             detail = "a mail from outside has come in"
         elif self._recipe is not None and self._recipe.is_canary_possible:
@@ -180,7 +197,7 @@ class MailDomains:
         row = await recipe.row(domain)
         async with explained():
             if wanted.act == "remove":
-                if row is None and domain not in await self.names():
+                if row is None and domain not in await self.names() and not self._is_recorded(domain):
                     raise NoSuchMailDomain(f"Homeport receives no mail for {unicode_name(domain)}")
                 survey = await recipe.surveyor.remove(domain, row)
             else:
@@ -215,7 +232,7 @@ class MailDomains:
     ) -> OperationView:
         """Begin to do what was planned.
 
-        confirm  raises unless whoever asks may take away what is there
+        confirm  raises unless whoever asks has just proven who they are
         raises   MailDomainConflict, TypedNameRequired, what `confirm` and Plans.apply raise
         """
         self._ready()
@@ -223,8 +240,9 @@ class MailDomains:
         if shown["conflicts"]:
             said = "; ".join(f"{each['what']} ({each['way_out']})" for each in shown["conflicts"])
             raise MailDomainConflict(said, conflicts=shown["conflicts"])
-        if shown["needs_step_up"]:
+        if shown["needs_typed_name"]:
             require_typed_name(plan.target, plan.target if plan.target in wanted.typed_names else None)
+        if shown["needs_step_up"]:
             confirm()
         how = {name: asked[name] for name in ("replace_mail", "adopt", "mailbox")} | {"wanted": asked["act"]}
         how |= {"reason": wanted.reason} if wanted.reason else {}
@@ -288,6 +306,7 @@ class MailDomains:
             notes=shown["notes"],
             silent_rooms=[],
             needs_step_up=shown["needs_step_up"],
+            needs_typed_name=shown["needs_typed_name"],
             created_at=plan.created_at,
             expires_at=plan.expires_at,
             undoes=plan.undoes,
@@ -299,7 +318,7 @@ class MailDomains:
         if self._recipe is None or self._not_ready():
             return
         rows = {row.domain: row for row in await self._db.read(store.all_of)}
-        for domain in self._added():
+        for domain in self._added() or ():
             if domain in self._settings.edge_zones or domain not in rows or rows[domain].wanted != "add":
                 continue
             try:

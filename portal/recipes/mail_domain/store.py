@@ -21,11 +21,23 @@ def all_of(session: Session) -> list[MailDomainRow]:
     return list(session.scalars(select(MailDomainRow).order_by(MailDomainRow.domain)))
 
 
-def begin(session: Session, domain: str, wanted: str, mailbox: str, now: datetime) -> None:
-    """Write down what is about to be done; what proved the domain before proves nothing any more."""
+def begin(
+    session: Session, domain: str, wanted: str, mailbox: str, now: datetime, *, makes_domain: bool = False
+) -> None:
+    """Write down what is about to be done; what proved the domain before proves nothing any more.
+
+    makes_domain   whether the mail server takes no mail for it yet; of the first time alone, since later it is our own
+    """
     row = session.get(MailDomainRow, domain)
     if row is None:
-        row = MailDomainRow(domain=domain, canary_password=None, canary_at=None, canary_s=None, added_at=now)
+        row = MailDomainRow(
+            domain=domain,
+            made_domain=makes_domain,
+            canary_password=None,
+            canary_at=None,
+            canary_s=None,
+            added_at=now,
+        )
         session.add(row)
     row.wanted, row.mailbox, row.changed_at = wanted, mailbox, now
 

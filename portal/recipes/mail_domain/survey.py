@@ -156,6 +156,7 @@ class Surveyor:
         edge = self._edge()
         planned, items, zone = None, [], await self._zone(domain)
         owned = Ownership.load(self._settings.state_dir)
+        recorded = [thing.name for thing in owned if thing.zone == domain]
         if zone is not None:
             planned = await edge.plan_removal_of(domain)
             items = [item_of(step, REMOVE) for step in planned.plan.steps]
@@ -164,21 +165,27 @@ class Surveyor:
             before = f"{count} addresses"
             items.append(Item(f"{REMOVE}recipients", RECIPIENTS, "remove", before, None, "nobody is refused by it"))
         known = await self.accounts(domain)
-        why = "it takes no mail any more; its mailboxes and their mail stay"
         if known.mailboxes.get(f"{CANARY}@{domain}"):
             name = f"{REMOVE}mailbox {CANARY}"
             items.append(Item(name, MAIL_DOMAIN, "change", "enabled", "disabled", "made for canaries"))
-        if known.is_active:
+        notes = ["the Worker and what it stands on stay: `homeport edge destroy` removes them"]
+        if known.is_active and row is not None and row.made_domain:
+            why = "it takes no mail any more; its mailboxes and their mail stay"
             items.append(Item(f"{REMOVE}mail-domain", MAIL_DOMAIN, "change", "enabled", "disabled", why))
-        if row is not None or domain in owned.zones:
+            notes.append(f"mailboxes of {domain} and their mail stay in the mail server, which takes no mail for them")
+        elif known.is_active:
+            notes.append(
+                f"the mail server goes on taking mail for {domain}: it did before Homeport added the domain, "
+                "or nothing says otherwise"
+            )
+        if row is not None or domain in owned.zones or (recorded and zone is None):
             reason = "Homeport forgets the domain"
             items.append(Item(f"{REMOVE}entry", MAIL_DOMAIN, "remove", domain, None, reason))
-        notes = [
-            f"mailboxes of {domain} and their mail stay in the mail server, which takes no mail for them",
-            "the Worker and what it stands on stay: `homeport edge destroy` removes them",
-        ]
         if zone is None:
-            notes.append(f"the account has no zone {domain} any more: nothing is left there to be removed")
+            notes.append(
+                f"the account has no zone {domain} any more, or the token may not see it: nothing is removed there, "
+                f"and Homeport forgets what it made ({len(recorded)} things)"
+            )
         notes += planned.plan.notes if planned else ()
         return Survey(tuple(items), (), tuple(notes), planned, "active" if zone else "not there")
 
@@ -201,6 +208,10 @@ class Surveyor:
         """Raise SchemaError when it does not answer, or is of another version."""
         if not await asyncio.to_thread(self._mail.is_current):
             raise SchemaError("its tables are not those of this version; `homeport mailboxes migrate` makes them so")
+
+    async def has_zone(self, domain: str) -> bool:
+        """Whether the account has this zone, as far as the token sees. Raise CloudflareError when it cannot be read."""
+        return await self._zone(domain) is not None
 
     async def _zone(self, domain: str) -> Json | None:
         found = await self._cf.read_pages("zones.list", name=domain, extra_query={"account.id": self._cf.account})

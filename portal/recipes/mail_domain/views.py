@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from portal.operations.records import Operation, State
 from portal.recipes.mail_domain.accounts import CANARY
 from portal.recipes.mail_domain.schemas import StepView
-from portal.recipes.mail_domain.survey import ADD_STEPS, CANARY_STEP, REMOVE_STEPS, ZONE, Survey
+from portal.recipes.mail_domain.survey import (
+    ADD_STEPS,
+    CANARY_STEP,
+    RECORDS,
+    REMOVE_STEPS,
+    ROUTING,
+    RULE,
+    WORKER,
+    ZONE,
+    Item,
+    Survey,
+)
 from portal.recipes.models import MailDomainRow
+
+IN_ZONE = frozenset({RULE, RECORDS, ROUTING})
+TOUCHES = frozenset({"change", "adopt", "replace", "remove"})  # what was there before
 
 
 def is_finished(row: MailDomainRow | None) -> bool:
@@ -18,6 +33,7 @@ def is_finished(row: MailDomainRow | None) -> bool:
 def shown_plan(survey: Survey, act: str, row: MailDomainRow | None, *, waits: bool) -> dict[str, Any]:
     """What is kept of a plan for its readers."""
     documents = [item.document() for item in survey.items]
+    takes_away = bool(documents) and (act == "remove" or survey.replaces)
     steps = []
     for name in ADD_STEPS if act == "add" else REMOVE_STEPS:
         changes = [document for document in documents if document["step"] == name]
@@ -30,7 +46,9 @@ def shown_plan(survey: Survey, act: str, row: MailDomainRow | None, *, waits: bo
             state = "unchanged" if is_proven else ("waiting" if waits else "todo")
             detail = {
                 "unchanged": "a mail from outside has come in",
-                "waiting": f"no relay is set, so it waits for the first mail to {CANARY}@ of the domain",
+                "waiting": "nothing is sent while something is in the way"
+                if survey.conflicts
+                else f"no relay is set, so it waits for the first mail to {CANARY}@ of the domain",
                 "todo": "a mail is sent from outside, and looked for",
             }[state]
         steps.append({"name": name, "state": state, "detail": detail, "changes": changes})
@@ -44,8 +62,15 @@ def shown_plan(survey: Survey, act: str, row: MailDomainRow | None, *, waits: bo
         "changes": documents,
         "conflicts": [{"what": each.what, "way_out": each.way_out} for each in survey.conflicts],
         "notes": list(survey.notes),
-        "needs_step_up": bool(documents) and (act == "remove" or survey.replaces),
+        "needs_step_up": takes_away or _is_grave(survey.items),
+        "needs_typed_name": takes_away,
     }
+
+
+def _is_grave(items: Sequence[Item]) -> bool:
+    """Whether a fresh factor is asked for, as for records: more than one thing in the zone, or one that was there."""
+    in_zone = [item for item in items if item.step in IN_ZONE]
+    return len(in_zone) > 1 or any(item.act in TOUCHES for item in items if item.step in IN_ZONE | {WORKER})
 
 
 def as_ended(steps: list[StepView], operation: Operation) -> list[StepView]:

@@ -145,8 +145,8 @@ class Recipe:
         domain, mailbox = order.target, str(order.how["mailbox"])
         changes = planned.keys() - {CANARY_STEP}
         if changes:
-            now = now_utc(self.clock)
-            await self.db.run(lambda session: store.begin(session, domain, "add", mailbox, now))
+            now, makes = now_utc(self.clock), not (await self.surveyor.accounts(domain)).is_active
+            await self.db.run(lambda session: store.begin(session, domain, "add", mailbox, now, makes_domain=makes))
             await self._accounts(domain, mailbox, progress)
             at(MAIL_DOMAIN)
             if any(_step_of(name) in EDGE_STEPS for name in changes):
@@ -221,7 +221,8 @@ class Recipe:
             return None
 
     async def canary(self, domain: str, progress: Progress) -> float | None:
-        """Send a canary and wait for it; without a relay, wait for any mail. Return its seconds, None without a relay.
+        """Send a canary and wait for it; without a relay, wait for any new mail from outside. Return its seconds, None
+        without a relay.
 
         raises   CanaryNotSent, CanaryNotSeen
         """
@@ -241,7 +242,16 @@ class Recipe:
             except NotSent as error:
                 raise CanaryNotSent(str(error)) from error
             progress.note(f"the relay has taken the canary from {self.outside.sender} to {login}: {said}")
-        trouble = await self._until_seen(login, password, canary_id, progress)
+        assert row is not None  # or there would be no password
+        since = max(row.changed_at, row.canary_at or row.changed_at)  # what proved it once does not prove it again
+        inbox = self.inbox
+
+        def is_there() -> bool:
+            if canary_id is None:
+                return inbox.has_mail_since(login, password, since)
+            return inbox.has(login, password, canary_id)
+
+        trouble = await self._until_seen(is_there, progress)
         seconds = round(self.clock.monotonic() - began, 1)
         if trouble is not None:
             raise CanaryNotSeen(await self._last_seen(seconds, said, trouble))
@@ -251,14 +261,13 @@ class Recipe:
         progress.note(f"it is in the mailbox {login}" + (f", after {seconds:g} s" if canary_id else ""))
         return taken
 
-    async def _until_seen(self, login: str, password: str, canary_id: str | None, progress: Progress) -> str | None:
+    async def _until_seen(self, is_there: Callable[[], bool], progress: Progress) -> str | None:
         """Return None when it is there, else what kept us from seeing it ("" when the mailbox could be read)."""
-        assert self.inbox is not None
         until = self.clock.monotonic() + self.settings.mail_canary_s
         trouble = told = ""
         while True:
             try:
-                if await progress.in_thread(self.inbox.has, login, password, canary_id):
+                if await progress.in_thread(is_there):
                     return None
                 trouble = ""
             except NotLooked as error:
@@ -317,9 +326,15 @@ class Recipe:
                 await service.drop_list(domain)
                 at(RECIPIENTS)
                 now = now_utc(self.clock)
-                for line in await self.mail.run(lambda session: disable(session, domain, now)):
+                made_domain = row is not None and row.made_domain
+                for line in await self.mail.run(lambda session: disable(session, domain, now, made_domain=made_domain)):
                     progress.note(line)
-                Ownership.load(self.settings.state_dir).forget_zone(domain)
+                owned = Ownership.load(self.settings.state_dir)
+                if not is_in_zone and not await self.surveyor.has_zone(domain):
+                    # Nothing can be taken back in a zone that is gone, and what is recorded of it would keep
+                    # `homeport edge destroy` from ever ending.
+                    owned.forget(*(thing for thing in owned if thing.zone == domain))
+                owned.forget_zone(domain)
         await self.db.run(lambda session: store.forget(session, domain))
         at(MAIL_DOMAIN)
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ import pytest
 
 from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, NothingUnfinished
 from portal.dns.schemas import ApplyDnsPlan, DnsPlan
+from portal.operations.progress import Progress
 from tests.fakes.cloudflare import CloudflareFake
 from tests.portal.dns.conftest import ANNA, HOME, Room, Stand, change, create, records_at, remove
 
@@ -26,6 +28,24 @@ def big(cf: CloudflareFake) -> None:
     zone.record_limit = 1_000
     for number in range(30):
         cf.edit(HOME, type="TXT", name=f"old{number}", content=f'"{number}"', comment=f"old {number}")
+
+
+Noted = dict[str, Callable[[], object]]
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
+    """What happens once, at the moment at which an operation notes a line that begins so."""
+    wanted: Noted = {}
+    note = Progress.note
+
+    def note_and_act(self: Progress, line: str) -> None:
+        note(self, line)
+        for start in [start for start in wanted if line.startswith(start)]:
+            wanted.pop(start)()
+
+    monkeypatch.setattr(Progress, "note", note_and_act)
+    return wanted
 
 
 async def _plan(room: Room) -> DnsPlan:
@@ -115,6 +135,58 @@ async def test_process_that_dies_between_two_transactions_leaves_what_can_be_men
         assert unfinished.batches_done == (abs(after) if after < 0 else after - 1)
         assert (await room.service.drift(HOME, "open")).drift == []  # it was us
         await _mend(room, unfinished.operation_id, way, text)
+
+
+@pytest.mark.usefixtures("big")
+@pytest.mark.parametrize("way", ["finish", "revert"])
+async def test_mended_plan_stays_mended_whatever_is_changed_next(
+    room: Room, cf: CloudflareFake, way: Literal["finish", "revert"]
+) -> None:
+    plan = await _plan(room)
+    cf.fail("POST", BATCH, 400, skip=1, times=2)
+    operation = await room.apply(plan)
+    await room.done(await room.service.plan_unfinished(ANNA, HOME, operation.id, way))
+    cf.edit(HOME, type="TXT", name="new0" if way == "finish" else "old0", comment="somebody else's")
+    await room.service.zones.read(HOME)
+    assert (await room.service.overview()).unfinished == []
+
+
+@pytest.mark.usefixtures("big")
+async def test_transaction_that_is_carried_out_after_all_was_put_back_is_unfinished(
+    room: Room, cf: CloudflareFake, noted: Noted
+) -> None:
+    late = sorted(f"new{number}" for number in range(THREE - 30))[250]  # of the second transaction
+    cf.fail("POST", BATCH, "reset", skip=1)
+    noted["putting"] = lambda: cf.edit(HOME, type="TXT", name=late, content=f'"{late[3:]}"')
+    operation = await room.apply(await _plan(room))
+    assert operation.error is not None
+    assert operation.error["type"] == f"/problems/{DnsApplyUnfinished.type}"
+    (unfinished,) = (await room.service.overview()).unfinished
+    assert "carried out later" in unfinished.detail
+
+
+@pytest.mark.usefixtures("big")
+async def test_record_that_somebody_else_takes_away_meanwhile_is_named_in_words(
+    room: Room, cf: CloudflareFake, noted: Noted
+) -> None:
+    keys = await room.keys()
+    edits = [create("TXT", f"new{number}", f'"{number}"') for number in range(THREE)]
+    plan = await room.plan(*edits, change(keys[f"TXT old0.{HOME}"], comment="ours"))
+    cf.fail("POST", BATCH, 400, skip=1)
+    noted["transaction 2"] = lambda: cf.remove(HOME, type="TXT", name="old0")
+    operation = await room.apply(plan)
+    assert operation.error is not None
+    assert operation.error["type"] == f"/problems/{DnsApplyUnfinished.type}"
+    assert operation.error["detail"].endswith("'TXT old0.home.example' was changed or removed by somebody else")
+
+
+@pytest.mark.usefixtures("big")
+async def test_what_others_change_while_a_plan_is_applied_is_drift(
+    room: Room, cf: CloudflareFake, noted: Noted
+) -> None:
+    noted["transaction 2"] = lambda: cf.edit(HOME, type="A", name="theirs", content="192.0.2.2")
+    await room.done(await _plan(room))
+    assert [each.name for each in (await room.service.drift(HOME, "open")).drift] == [f"A theirs.{HOME}"]
 
 
 async def _mend(room: Room, operation_id: str, way: Literal["finish", "revert"], text: str) -> None:

@@ -172,6 +172,20 @@ async def test_change_by_somebody_else_makes_the_plan_stale_and_shows_the_new_on
 
 
 @pytest.mark.usefixtures("zone")
+async def test_plan_is_made_from_the_zone_as_it_is_and_not_as_a_page_has_shown_it(
+    room: Room, cf: CloudflareFake
+) -> None:
+    key = (await room.keys())["A www.home.example"]
+    cf.edit(HOME, type="A", name="www", comment="somebody else's")
+    cf.edit(HOME, type="A", name="new", content="192.0.2.9")
+    plan = await room.plan(change(key, ttl=300, proxied=False))
+    assert plan.changes[0].after is not None
+    assert plan.changes[0].after.comment == "somebody else's"
+    with pytest.raises(RecordInvalid, match="not valid"):
+        await room.plan(create("A", "new", "192.0.2.9"))
+
+
+@pytest.mark.usefixtures("zone")
 async def test_change_of_another_record_does_not_make_it_stale(room: Room, cf: CloudflareFake) -> None:
     plan = await room.plan(change((await room.keys())["A www.home.example"], ttl=300, proxied=False))
     cf.edit(HOME, type="A", name="other", content="192.0.2.99")
@@ -249,7 +263,7 @@ async def test_plan_says_what_depends_on_what_goes_and_names_rooms_that_cannot_s
     plan = await room.plan(
         remove(keys["A www.home.example"]), remove(keys["CAA home.example"]), create("A", "new", "192.0.2.1")
     )
-    used_by = {each.name: [(use.room, use.name) for use in each.used_by] for each in plan.changes}
+    used_by = {each.name: [(use.room, use.name) for use in each.used_by or ()] for each in plan.changes}
     assert used_by == {
         "A www.home.example": [("dns", "CNAME alias.home.example"), ("tunnel", "www.home.example")],
         "CAA home.example": [],

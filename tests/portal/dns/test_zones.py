@@ -11,7 +11,9 @@ import pytest
 
 from kit.problem import Problem
 from portal.dns.problems import NoSuchZone
+from portal.dns.records.values import key_of
 from portal.dns.zones import FRESH_S, HOURLY_S, LIST_S, RETRY_S
+from portal.integrations.cloudflare import READ_TRIES
 from portal.integrations.cloudflare_problems import CloudflareSilent
 from tests.clock import FakeClock
 from tests.fakes.cloudflare import CloudflareFake
@@ -104,6 +106,46 @@ async def test_failure_is_noted_with_the_age_of_what_is_known_and_not_repeated_b
         assert (state.error, state.read_at != read_at) == (None, True)
 
 
+async def test_many_who_wait_for_a_reading_that_fails_hear_of_it_together(room: Room, cf: CloudflareFake) -> None:
+    zones = room.service.zones
+    await zones.all()
+    cf.fail("GET", "/dns_records", "reset", times=1_000)
+    heard = await asyncio.gather(*(zones.read(HOME) for _ in range(20)), return_exceptions=True)
+    assert {type(each) for each in heard} == {CloudflareSilent}
+    assert _reads(cf) == 2 * READ_TRIES  # the first one's, and one for all others
+
+
+async def test_pages_share_one_reading_of_a_cloudflare_that_hangs(
+    stand: Stand, clock: FakeClock, cf: CloudflareFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portal.dns.zones.WAIT_S", 0.05)
+    async with stand(clock=clock) as room:
+        zones = room.service.zones
+        await zones.state(HOME)
+        clock.advance(LIST_S + 1)
+        cf.fail("GET", ".", "hang", times=1_000)
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            await zones.state(HOME)
+            await zones.all()
+        await _until(lambda: len(asyncio.all_tasks()) <= before + 2)  # the zone's, and the list's
+        cf.heal()
+
+
+async def test_zone_that_has_left_the_account_while_no_portal_ran_is_said_to_be_gone(
+    stand: Stand, clock: FakeClock, cf: CloudflareFake
+) -> None:
+    async with stand(clock=clock) as room:
+        await room.service.zones.poll()
+    del cf.state.zones[TWO]
+    clock.advance(FRESH_S + 1)
+    async with stand(clock=clock) as room:
+        state = await room.service.zones.state(TWO)
+        assert "has no zone two.example" in (state.error or "")
+        with pytest.raises(NoSuchZone):
+            await room.service.zones.state(TWO)
+
+
 async def test_zone_that_leaves_the_account_is_gone_and_one_that_comes_is_found_by_its_name(
     stand: Stand, clock: FakeClock, cf: CloudflareFake
 ) -> None:
@@ -146,6 +188,16 @@ async def test_what_changes_while_we_change_a_zone_is_ours_and_what_changes_late
     await zones.read(HOME)
     (drift,) = (await room.service.drift(HOME, "open")).drift
     assert drift.name == "A theirs.home.example"
+
+
+async def test_what_others_change_while_we_change_known_records_is_not_ours(room: Room, cf: CloudflareFake) -> None:
+    zones = room.service.zones
+    await zones.read(HOME)
+    key = key_of({"type": "A", "name": "ours.home.example", "content": "192.0.2.1"})
+    async with zones.changing(HOME, "01K00000000000000000000000", keys=[key]):
+        cf.edit(HOME, type="A", name="ours", content="192.0.2.1")
+        cf.edit(HOME, type="A", name="theirs", content="192.0.2.2")
+    assert [each.name for each in (await room.service.drift(HOME, "open")).drift] == ["A theirs.home.example"]
 
 
 async def test_change_that_came_before_ours_is_still_drift(room: Room, cf: CloudflareFake) -> None:
@@ -242,6 +294,26 @@ async def test_poll_goes_on_after_a_zone_that_can_not_be_read_and_ends_when_noth
     before = len(cf.requests)
     await room.service.zones.poll()
     assert len(cf.requests) - before == 2  # the list, and the first zone
+
+
+async def test_poll_goes_on_after_a_silent_zone(room: Room, cf: CloudflareFake) -> None:
+    cf.fail("GET", cf.zone_id(HOME), "reset", times=1_000)
+    await room.service.zones.poll()
+    assert _reads(cf, TWO) == 1
+
+
+async def test_poll_ends_after_two_silent_zones_and_the_next_begins_with_those_behind_them(
+    stand: Stand, clock: FakeClock, cf: CloudflareFake
+) -> None:
+    cf.state.zones["zzz.example"] = Zone("zzz.example")
+    async with stand(clock=clock) as room:
+        for name in (HOME, TWO):
+            cf.fail("GET", cf.zone_id(name), "reset", times=1_000)
+        await room.service.zones.poll()
+        assert _reads(cf, "zzz.example") == 0
+        clock.advance(300)
+        await room.service.zones.poll()
+        assert _reads(cf, "zzz.example") == 1
 
 
 async def test_hub_is_told_when_a_zone_looks_different_and_only_then(room: Room, cf: CloudflareFake) -> None:

@@ -240,6 +240,13 @@ class TestChanges:
 
 
 class TestForeignThings:
+    def test_worker_of_another_homeport_is_told_as_that(self, edge: Edge, cf: CloudflareFake) -> None:
+        edge.deploy()
+        edge.settings["state_dir"] = str(edge.directory / "of-the-portal")
+        ended = edge.run("deploy", "--yes")
+        assert ended.code == 1
+        assert "the tag of another Homeport: with that one's HOMEPORT_PORTAL_STATE_DIR it is ours" in ended.error
+
     @pytest.mark.parametrize("kind", ["bucket", "namespace", "worker"])
     def test_thing_of_our_name_is_a_conflict_unless_adopted(self, edge: Edge, cf: CloudflareFake, kind: str) -> None:
         state = cf.state

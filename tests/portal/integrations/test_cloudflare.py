@@ -228,6 +228,19 @@ class TestChanging:
         assert len(cf.writes) == 1
         assert said == ["no clear answer from Cloudflare to kv.namespaces.create; looking whether it was carried out"]
 
+    @pytest.mark.parametrize("how", [500, "applied-then-reset"])
+    async def test_outcome_that_can_not_be_looked_up_stays_in_doubt(
+        self, client: Cloudflare, cf: CloudflareFake, how: Any
+    ) -> None:
+        cf.fail("POST", "/namespaces", how)
+        cf.fail("GET", "/namespaces", 400, message="not just now")
+
+        async def settled() -> Any:
+            return await client.read_pages("kv.namespaces.list")
+
+        with pytest.raises(Unreachable, match=r"could not be seen: .*not just now"):
+            await client.change("kv.namespaces.create", title="n", settled=settled)
+
     @pytest.mark.parametrize("how", [400, "unsuccessful"])
     async def test_plain_refusal_needs_no_look(self, client: Cloudflare, cf: CloudflareFake, how: Any) -> None:
         cf.fail("POST", "/namespaces", how)
@@ -319,6 +332,18 @@ class TestRefusals:
             cf.revoke(secret)
             clock.at += 61
             with pytest.raises(TokenRefused):
+                await client.records(zone)
+
+    @pytest.mark.parametrize("how", [429, 503])
+    async def test_refusal_is_not_put_down_to_the_token_while_nobody_can_say_whether_that_is_valid(
+        self, cf: CloudflareFake, how: int
+    ) -> None:
+        async with connect(cf, cf.token(without=["DNS Read"])) as client:
+            zone = await client.zone(HOME)
+            cf.fail("GET", "/verify", how, times=2)
+            with pytest.raises(Upstream, match="cannot say"):
+                await client.records(zone)
+            with pytest.raises(MissingPermission):  # it is asked again, and not a minute later
                 await client.records(zone)
 
     async def test_missing_permission_for_one_zone_leaves_the_others(self, cf: CloudflareFake) -> None:

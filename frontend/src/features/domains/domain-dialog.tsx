@@ -97,7 +97,7 @@ function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): R
   const apply = useAct(() => applyDomain(plan.id, typed ? [typed] : []), { refreshes: [OPERATIONS, DOMAINS], onDone: ({ id }) => void navigate({ to: "/operations/$id", params: { id } }) });
   const changes = plan.changes.map((change) => ({ name: String(change["name"]), before: change["before"] ?? null, after: change["after"] ?? null }));
   const isNothing = changes.length === 0;
-  const mayApply = plan.conflicts.length === 0 && !isNothing && (!plan.needs_step_up || typed === plan.domain);
+  const mayApply = plan.conflicts.length === 0 && !isNothing && (!plan.needs_typed_name || typed === plan.domain);
   return (
     <div className="flex flex-col gap-3 text-sm">
       {plan.conflicts.length > 0 && (
@@ -144,7 +144,7 @@ function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): R
           </ul>
         </section>
       )}
-      {plan.needs_step_up && !isNothing && <TextField label={t("domain.typeName", { domain: plan.domain })} value={typed} onChange={(event) => setTyped(event.target.value.trim())} spellCheck={false} />}
+      {plan.needs_typed_name && !isNothing && <TextField label={t("domain.typeName", { domain: plan.domain })} value={typed} onChange={(event) => setTyped(event.target.value.trim())} spellCheck={false} />}
       {apply.error && <InlineError error={apply.error} />}
       <CommandLine command={`homeport domain ${plan.wanted} ${plan.domain}`} />
       <DialogButtons>

@@ -167,6 +167,16 @@ def test_record_of_several_has_to_be_named_by_content_or_key(dns: Run, cf: Cloud
     assert "no record" in dns("plan", HOME, "delete", "A three", code=1).error
 
 
+def test_address_that_another_begins_with_is_not_taken_for_it(dns: Run, cf: CloudflareFake) -> None:
+    cf.edit(HOME, type="A", name="digits", content="192.0.2.10")
+    cf.edit(HOME, type="TXT", name="digits", content='"v=spf1 include:one.example -all"')
+    dns("read", HOME)
+    assert "no record" in dns("plan", HOME, "delete", "A digits 192.0.2.1", code=1).error
+    assert "1 to delete" in dns("plan", HOME, "delete", "A digits 192.0.2.10").out
+    assert "1 to delete" in dns("plan", HOME, "delete", "TXT digits v=spf1 include:one").out
+    assert "no record" in dns("plan", HOME, "delete", "TXT digits include:one", code=1).error
+
+
 def test_deletion_asks_for_a_factor_on_a_terminal(dns: Run, portal: Portal, cf: CloudflareFake) -> None:
     cf.edit(HOME, type="A", name="gone", content="192.0.2.1")
     dns("read", HOME)

@@ -70,6 +70,17 @@ class TestEveryFormat:
     def test_any_text_is_read_or_refused(self, kind: Format, text: str) -> None:
         assert all(value is not None for value in imported(kind, text, []).wish.values())
 
+    def test_record_of_a_type_that_can_not_be_written_outlives_an_export_and_sync(self, kind: Format) -> None:
+        present = [record("SPF", ZONE, "v=spf1 -all"), record("A", "www.example.com", "192.0.2.1")]
+        written = imports.WRITERS[kind](ZONE, present)
+        assert kind != "bind" or f"; not exported: SPF {ZONE}" in written.splitlines()
+        result = imported(kind, written, present, replace=True)
+        assert None not in result.wish.values()
+        assert [(found.code, found.severity) for found in result.findings] == (
+            [] if kind == "bind" else [("line-type-kept", "warning")]
+        )
+        assert None not in imported(kind, imports.WRITERS[kind](ZONE, []), present[:1], replace=True).wish.values()
+
 
 class TestCsv:
     @pytest.mark.parametrize("evil", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "'", "'=1", "=cmd|' /C calc'!A0", "\r=1"])

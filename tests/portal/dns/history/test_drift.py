@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.dns.history.drift import Open, Reconciled, reconcile
+from portal.dns.history.drift import Open, Reconciled, ours_of, reconcile, triples
 from portal.dns.history.snapshots import values_of
 
 Values = dict[str, dict[str, Any]]
+MARKER = "homeport-edge-4711"
 
 
 def zone(*contents: str, name: str = "www.home.example", **more: Any) -> Values:
     return values_of([{"type": "A", "name": name, "content": each, "ttl": 300, **more} for each in contents])
 
 
-def after(seen: Values, now: Values, known: list[Open] | None = None, *, is_ours: bool = False) -> Reconciled:
-    return reconcile(seen, now, known or [], is_ours=is_ours)
+def after(
+    seen: Values, now: Values, known: list[Open] | None = None, *, is_ours: bool = False, keys: set[str] | None = None
+) -> Reconciled:
+    return reconcile(seen, now, known or [], ours=ours_of(triples(seen, now), is_ours=is_ours, keys=keys))
 
 
 def opened(found: Reconciled) -> list[Open]:
@@ -92,14 +95,37 @@ def test_drift_in_a_zone_that_drifts_further_elsewhere_is_kept_apart() -> None:
     assert (found.changed, found.settled) == ((), ())
 
 
+def test_what_homeport_did_not_mean_to_change_is_drift_even_while_it_changed_the_zone() -> None:
+    elsewhere = zone("192.0.2.7", name="api.home.example")
+    keys = {*zone("192.0.2.1"), *zone("192.0.2.2")}
+    found = after(zone("192.0.2.1"), zone("192.0.2.2") | elsewhere, is_ours=True, keys=keys)
+    assert [each.paired.name for each in found.new] == ["A api.home.example"]
+
+
+def test_what_somebody_does_to_drift_that_homeport_writes_over_meanwhile_is_drift() -> None:
+    """The old address, which had drifted away, comes back beside the one that Homeport writes."""
+    (drift,) = known = changed_address()
+    keys = {*zone("192.0.2.2"), *zone("192.0.2.9")}
+    found = after(zone("192.0.2.2"), zone("192.0.2.9", "192.0.2.1"), known, is_ours=True, keys=keys)
+    assert [(each.paired.act, *each.keys) for each in found.new] == [("create", *zone("192.0.2.1"))]
+    assert found.settled == ((drift, "accepted"),)
+
+
 def test_record_that_the_edge_made_is_told_apart() -> None:
-    marked = zone("192.0.2.1", comment="homeport-edge-4711")
+    marked = zone("192.0.2.1", comment=MARKER)
     (made,) = after({}, marked).new
-    assert made.is_of_edge
+    assert made.is_of_edge(MARKER)
+
+
+def test_marker_of_another_installation_or_one_that_only_begins_like_ours_is_not_the_edges() -> None:
+    for comment in ("homeport-edge-0815", f"{MARKER} and more", "homeport-edge-"):
+        (made,) = after({}, zone("192.0.2.1", comment=comment)).new
+        assert not made.is_of_edge(MARKER)
+        assert not made.is_of_edge(None)
 
 
 def test_record_of_the_edge_that_somebody_changes_or_deletes_is_drift() -> None:
-    marked = zone("192.0.2.1", comment="homeport-edge-4711")
-    for now in (zone("192.0.2.2", comment="homeport-edge-4711"), zone("192.0.2.1"), {}):
+    marked = zone("192.0.2.1", comment=MARKER)
+    for now in (zone("192.0.2.2", comment=MARKER), zone("192.0.2.1"), {}):
         (found,) = after(marked, now).new
-        assert not found.is_of_edge
+        assert not found.is_of_edge(MARKER)

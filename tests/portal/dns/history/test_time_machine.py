@@ -36,16 +36,19 @@ class Desk:
 
     def __init__(self, database: Database) -> None:
         self.database, self.clock, self.hub = database, FakeClock(), Hub()
-        self.machine = TimeMachine(database, self.hub, self.clock)
+        self.marker: str | None = "homeport-edge-4711"
+        self.machine = TimeMachine(database, self.hub, self.clock, edge_marker=lambda: self.marker)
 
     @property
     def now(self) -> datetime:
         return now_utc(self.clock)
 
-    async def see(self, *records: Json, ours: str | None = None, zone: str = HOME) -> list[DriftView]:
+    async def see(
+        self, *records: Json, ours: str | None = None, zone: str = HOME, keys: set[str] | None = None
+    ) -> list[DriftView]:
         """A sight, some minutes after the last one; return what drift is open then."""
         self.clock.advance(300)
-        await self.machine.saw(zone, records, at=self.now, ours=ours)
+        await self.machine.saw(zone, records, at=self.now, ours=ours, keys=keys)
         return (await self.machine.drift(zone, "open")).drift
 
     async def keep(
@@ -168,6 +171,27 @@ class TestSights:
         (settled,) = (await desk.machine.drift(HOME, "all")).drift
         assert (settled.state, settled.settled_by) == ("accepted", "edge")
         assert len(await desk.see(spf | {"content": "v=spf1 +all"})) == 1
+
+    async def test_comment_that_only_looks_like_the_edges_makes_no_change_ours(self, desk: Desk) -> None:
+        await desk.see()
+        for number, comment in enumerate(("homeport-edge-0815", "homeport-edge-4711x"), start=1):
+            (drift, *_) = await desk.see(record(content=f"192.0.2.{number}", comment=comment))
+            assert drift.state == "open"
+        desk.marker = None  # an edge was never deployed
+        assert await desk.see(record("spf", comment="homeport-edge-4711")) != []
+
+    async def test_what_somebody_else_changed_while_an_operation_held_the_zone_is_drift(self, any_desk: Desk) -> None:
+        await any_desk.see(record())
+        operation = await any_desk.operation()
+        mine, other = record(content="192.0.2.2"), record("other")
+        keys = set(values_of([record(), mine]))
+        (drift,) = await any_desk.see(mine, other, ours=operation, keys=keys)
+        assert (drift.act, drift.name) == ("create", f"A other.{HOME}")
+        by = {key: await any_desk.machine.last_change(HOME, key) for key in values_of([mine, other])}
+        assert {key.rpartition(" ")[0]: each and each.operation_id for key, each in by.items()} == {
+            f"A www.{HOME}": operation,
+            f"A other.{HOME}": None,
+        }
 
     async def test_records_kept_by_email_routing_drift_like_any_other(self, desk: Desk) -> None:
         locked = record("@", "route1.mx.cloudflare.net", "MX", priority=0, meta={"read_only": True})
@@ -309,7 +333,7 @@ class TestLastChange:
     async def test_it_says_who_and_with_which_operation(self, any_desk: Desk) -> None:
         await any_desk.see(record())
         operation = await any_desk.operation()
-        mine, edges, outside = record("mine"), record("edge", comment="homeport-edge-1"), record("outside")
+        mine, edges, outside = record("mine"), record("edge", comment="homeport-edge-4711"), record("outside")
         await any_desk.see(record(), mine, ours=operation)
         await any_desk.see(record(), mine, edges, outside)
         last = {
@@ -362,6 +386,15 @@ class TestWaysBack:
         key = next(iter(values_of([record("api")])))
         wish = await desk.machine.rollback_wish(HOME, kept, [key], [])
         assert list(wish) == [key]
+
+    @pytest.mark.parametrize("asked", ["192.0.2.1", "192.0.2.2"])
+    async def test_rollback_of_a_changed_record_by_one_of_its_keys_is_of_all_of_it(
+        self, desk: Desk, asked: str
+    ) -> None:
+        kept = await desk.keep(record(), record("api"))
+        (key,) = values_of([record(content=asked)])
+        wish = await desk.machine.rollback_wish(HOME, kept, [key], [record(content="192.0.2.2")])
+        assert sorted(value["content"] if value else "" for value in wish.values()) == ["", "192.0.2.1"]
 
     async def test_drift_wish_is_the_record_before_it_drifted(self, desk: Desk) -> None:
         await desk.see(record())

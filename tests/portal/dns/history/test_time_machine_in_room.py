@@ -8,8 +8,9 @@ import pytest
 
 from portal.dns.records.values import value_of
 from portal.dns.schemas import AcceptDrift, DriftView, RevertDrift, Rollback
+from portal.probes import Status
 from tests.fakes.cloudflare import CloudflareFake
-from tests.portal.dns.conftest import ANNA, HOME, Room, Stand, change, create, records_at, remove
+from tests.portal.dns.conftest import ANNA, HOME, TWO, Room, Stand, change, create, records_at, remove
 
 Json = dict[str, Any]
 
@@ -124,3 +125,12 @@ async def test_what_was_changed_while_the_portal_was_down_is_drift_when_it_is_up
     cf.edit(HOME, type="A", name="www", content="203.0.113.66")
     async with stand() as room:
         assert [each.name for each in await drift(room)] == [f"A www.{HOME}"]
+
+
+async def test_zone_that_was_never_read_is_not_called_free_of_drift(room: Room, cf: CloudflareFake) -> None:
+    _, probe = room.service.probes
+    await room.service.zones.read(HOME)
+    found = await probe.measure()
+    assert (found.status, found.detail) == (Status.UNKNOWN, f"never read: {TWO}")
+    await drift(room)
+    assert (await probe.measure()).status is Status.OK

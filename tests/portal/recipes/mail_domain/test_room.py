@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kit.clock import SystemClock
 from kit.problem import Problem
 from portal.edge.ownership import Ownership, locked
 from portal.integrations.records import text_of
@@ -323,11 +324,105 @@ async def test_remove_takes_only_ours_and_leaves_mail(world: World, desk: Desk) 
     assert len(desk.edge.list_of(JP)["hashes"]) == 3
 
 
+async def test_mail_domain_that_was_there_before_goes_on_after_the_removal(world: World, desk: Desk) -> None:
+    await command(desk.mail_db.done, "domain", "add", JP)
+    await command(desk.mail_db.done, "add", f"bob@{JP}", "--no-login")
+    await world.done()
+    await world.done()  # a second time it is there in any case
+    plan = await world.plan(act="remove")
+    assert "remove mail-domain" not in {change["name"] for change in plan.changes}
+    assert "goes on taking mail" in " ".join(plan.notes)
+    assert (await world.apply(plan)).state == "done"
+    rows = desk.mail_db.ask("mail_owner", "SELECT is_active FROM domains WHERE name = %s", JP)
+    assert [bool(is_active) for (is_active,) in rows] == [True]
+    rows = desk.mail_db.ask(
+        "mail_owner",
+        "SELECT m.is_active FROM mailboxes m JOIN addresses a ON a.mailbox_id = m.id WHERE a.address = %s",
+        f"homeport-canary@{JP}",
+    )
+    assert [bool(is_active) for (is_active,) in rows] == [False]
+
+
+@pytest.mark.parametrize("by", ["portal", "settings"])
+async def test_zone_that_was_deleted_at_cloudflare_is_forgotten_and_blocks_nothing(desk: Desk, by: str) -> None:
+    if by == "settings":  # and taken out of them since: nothing names it any more
+        desk.edge.settings["edge_zones"] = JP
+        await command(desk.edge.deploy)
+        del desk.edge.settings["edge_zones"]
+    async with desk.stand() as world:
+        if by == "portal":
+            await world.done()
+        zone = world.cf.state.zones.pop(JP)
+        stuck = await command(desk.edge.run, "destroy", "--yes")
+        assert (stuck.code, f"`homeport domain remove {JP}`" in stuck.error) == (1, True)
+        plan = await world.plan(act="remove")
+        assert "has no zone example.co.jp any more, or the token may not see it" in " ".join(plan.notes)
+        assert (await world.apply(plan)).state == "done"
+        assert not [thing for thing in Ownership.load(desk.edge.state_dir) if thing.zone == JP]
+        await command(desk.edge.destroy)
+        assert desk.edge.record["things"] == []
+        assert zone.records
+
+
+async def test_domain_whose_edge_was_destroyed_is_not_finished(
+    desk: Desk, mail_way: dict[str, Any], relay: Relay
+) -> None:
+    async with desk.stand(**mail_way) as world:
+        await world.done()
+        assert (await world.view()).is_finished
+        await command(desk.edge.destroy)
+        view = await world.view()
+        assert view.is_finished is False
+        assert f"`homeport domain add {JP}` completes it" in view.detail
+        await world.done()
+        assert (await world.view()).is_finished
+    assert len(relay.messages) == 2
+
+
+# -- what has to be confirmed -----------------------------------------------------------------------------------------
+
+
+async def test_what_changes_the_zone_needs_a_fresh_factor_and_only_a_removal_the_name(world: World) -> None:
+    class NotConfirmed(Exception):
+        pass
+
+    def confirm() -> None:
+        raise NotConfirmed
+
+    plan = await world.plan()
+    assert (plan.needs_step_up, plan.needs_typed_name) == (True, False)
+    with pytest.raises(NotConfirmed):
+        await world.service.apply(ANNA, plan.id, ApplyDomainPlan(), confirm)
+    assert world.cf.writes == []
+    begun = await world.service.apply(ANNA, plan.id, ApplyDomainPlan(), lambda: None)
+    assert (await world.runner.wait(begun.id)).state == "done"
+    same = await world.plan()
+    assert (same.needs_step_up, same.needs_typed_name) == (False, False)
+    other = await world.plan(mailbox="info")  # the mail server alone
+    assert (bool(other.changes), other.needs_step_up) == (True, False)
+    removal = await world.plan(act="remove")
+    assert (removal.needs_step_up, removal.needs_typed_name) == (True, True)
+
+
+async def test_record_that_others_changed_since_keeps_what_they_changed(world: World) -> None:
+    world.cf.state.zones[JP].records.append(Record("TXT", JP, '"v=spf1 mx -all"', ttl=300))
+    await world.done()
+    (spf,) = [each for each in world.cf.state.zones[JP].records if text_of(each.content).startswith("v=spf1")]
+    spf.ttl, spf.comment = 900, "of others"
+    await world.done(act="remove")
+    (spf,) = [each for each in world.cf.state.zones[JP].records if text_of(each.content).startswith("v=spf1")]
+    assert (text_of(spf.content), spf.ttl, spf.comment) == ("v=spf1 mx -all", 900, "of others")
+
+
 # -- the canary -------------------------------------------------------------------------------------------------------
 
 
 async def test_domain_is_finished_when_a_canary_has_come_in(desk: Desk, mail_way: dict[str, Any], relay: Relay) -> None:
     async with desk.stand(**mail_way) as world:
+        desk.cf.state.zones[JP].status = "pending"
+        stopped = {step.name: step for step in (await world.plan()).steps}["canary"]
+        assert (stopped.state, stopped.detail) == ("waiting", "nothing is sent while something is in the way")
+        desk.cf.state.zones[JP].status = "active"
         operation = await world.done()
         assert operation.result is not None
         assert operation.result["canary_seconds"] >= 0
@@ -366,16 +461,42 @@ async def test_canary_that_does_not_come_is_told_honestly(desk: Desk, mail_way: 
         assert (await world.view()).is_finished is False
 
 
-async def test_without_a_relay_any_mail_proves_the_domain(desk: Desk, mail_way: dict[str, Any], relay: Relay) -> None:
-    async with desk.stand(mail_imap_url=mail_way["mail_imap_url"], canary_s=10) as world:
+async def next_second() -> None:
+    """Dovecot notes whole seconds."""
+    now = SystemClock().now()
+    await asyncio.sleep(int(now) + 1.05 - now)
+
+
+async def test_without_a_relay_only_new_mail_from_outside_proves_the_domain(
+    desk: Desk, mail_way: dict[str, Any], relay: Relay
+) -> None:
+    mail = f"From: {SENDER}\r\nSubject: hello\r\n\r\nhi\r\n".encode()
+    from_outside = b"X-Homeport-Id: 0123456789abcdef0123456789abcdef\r\n" + mail
+    imap = mail_way["mail_imap_url"]
+
+    async with desk.stand(mail_imap_url=imap, canary_s=1) as world:
+
+        async def proven() -> str:
+            begun = await world.service.canary(ANNA, JP)
+            return (await world.runner.wait(begun.id)).state
+
         await world.done()
         assert not (await world.plan()).changes
-        assert (await world.view()).is_finished is False
-        relay.deliver(f"homeport-canary@{JP}", f"From: {SENDER}\r\nSubject: hello\r\n\r\nhi\r\n".encode())
-        begun = await world.service.canary(ANNA, JP)
-        assert (await world.runner.wait(begun.id)).state == "done"
+        await next_second()
+        relay.deliver(f"homeport-canary@{JP}", mail)  # from inside: it has not come through the mail API
+        assert await proven() == "failed"
+        relay.deliver(f"homeport-canary@{JP}", from_outside)
+        assert await proven() == "done"
         view = await world.view()
         assert (view.is_finished, view.canary_seconds) == (True, None)
+        assert await proven() == "failed"  # not by the same mail again
+    async with desk.stand(mail_imap_url=imap, canary_s=1, mail_spf="include:other.example") as world:
+        await world.done()
+        assert await proven() == "failed"  # nor by mail from before the change
+        assert (await world.view()).is_finished is False
+        await next_second()
+        relay.deliver(f"homeport-canary@{JP}", from_outside)
+        assert await proven() == "done"
 
 
 async def test_portal_that_stops_while_it_waits_goes_on_where_it_was(
