@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import idna
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from kit import settings
@@ -36,7 +36,10 @@ _SPF_TERM = re.compile(
 )
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DATABASES = ("sqlite:///", "mysql+pymysql://", "mariadb+pymysql://")
-_MAIL_SCHEMES = frozenset({"smtp", "smtps", "imap", "imaps"})
+_MAIL_SCHEMES = {
+    "mail_relay_url": ({"smtp", "smtps"}, "smtp://user@host:587"),
+    "mail_imap_url": ({"imap", "imaps"}, "imaps://host:993"),
+}
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -222,9 +225,11 @@ class PortalSettings(settings.Settings):
     @field_validator("tunnel_id")
     @classmethod
     def _is_tunnel(cls, value: str | None) -> str | None:
-        if value is not None and not _UUID.fullmatch(value):
+        if not value:
+            return None  # as compose.yaml hands on what is not set
+        if not _UUID.fullmatch(value.lower()):
             raise ValueError("is not the UUID of a tunnel")
-        return value
+        return value.lower()
 
     @field_validator("dns_resolvers", mode="before")
     @classmethod
@@ -328,13 +333,14 @@ class PortalSettings(settings.Settings):
 
     @field_validator("mail_relay_url", "mail_imap_url")
     @classmethod
-    def _is_mail_server(cls, value: str | None) -> str | None:
+    def _is_mail_server(cls, value: str | None, info: ValidationInfo) -> str | None:
         if not value:
             return None
+        schemes, example = _MAIL_SCHEMES[str(info.field_name)]
         parts = urlsplit(value)
         is_bare = not (parts.path or parts.query or parts.fragment or parts.password)
-        if not is_bare or not parts.hostname or not _port_of(parts) or parts.scheme not in _MAIL_SCHEMES:
-            raise ValueError("is not an address such as smtp://user@host:587 or imaps://host:993, without a password")
+        if not is_bare or not parts.hostname or not _port_of(parts) or parts.scheme not in schemes:
+            raise ValueError(f"is not an address such as {example}, without a password")
         return value
 
     @field_validator("edge_alert_mail_from", "edge_alert_mail_to", "mail_canary_from")
@@ -354,6 +360,9 @@ class PortalSettings(settings.Settings):
         ):
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 raise ValueError(f"{self.variable(one)} and {self.variable(other)} belong together: set both or none")
+        if urlsplit(self.mail_relay_url or "").username and self.mail_relay_password is None:
+            names = self.variable("mail_relay_url"), self.variable("mail_relay_password")
+            raise ValueError(f"{names[0]} names a user, whose {names[1]} is not set")
         return self
 
     @property

@@ -93,6 +93,8 @@ def test_zones_and_addresses_are_brought_into_one_form() -> None:
         ("mail_relay_url", "smtp://user:password@relay.example:587", "without a password"),
         ("mail_relay_url", "smtp://relay.example", "is not an address"),
         ("mail_relay_url", "smtp://relay.example:587", "belong together"),
+        ("mail_relay_url", "imap://relay.example:143", "is not an address such as smtp://user@host:587"),
+        ("mail_imap_url", "smtp://mail.example:25", "is not an address such as imaps://host:993"),
         ("mail_imap_url", "imaps://mail.example:993/INBOX", "is not an address"),
         ("mail_imap_url", "imaps://mail.example:99999", "is not an address"),
         ("mail_canary_from", "canary@elsewhere.example", "belong together"),
@@ -138,11 +140,27 @@ def test_mail_settings_are_brought_into_one_form() -> None:
         mail_spf=" include:sendgrid.net  ip4:192.0.2.0/24 ",
         mail_dmarc_rua="mailto:Reports@Home.example",
         mail_relay_url="smtps://apikey@smtp.sendgrid.net:465",
+        mail_relay_password="SG.0123456789abcdef",
         mail_canary_from="canary@elsewhere.example",
     )
     assert settings.mail_dkim == ("s1=s1.domainkey.u1.sendgrid.net", "own=v=DKIM1; k=rsa; p=MIIB==")
     assert settings.mail_spf == "include:sendgrid.net ip4:192.0.2.0/24"
     assert settings.mail_dmarc_rua == "reports@home.example"
+
+
+def test_user_of_the_relay_needs_a_password() -> None:
+    relay = {"mail_relay_url": "smtp://apikey@relay.example:587", "mail_canary_from": "canary@elsewhere.example"}
+    with pytest.raises(SettingsError, match="HOMEPORT_PORTAL_MAIL_RELAY_PASSWORD is not set"):
+        load(**relay)
+    assert load(**relay, mail_relay_password="SG.0123456789abcdef").mail_relay_url == relay["mail_relay_url"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tunnel_id"),
+    [("", None), ("F70FF985-A4EF-4643-BBBC-4A0ED4FC8415", "f70ff985-a4ef-4643-bbbc-4a0ed4fc8415")],
+)
+def test_tunnel_is_none_or_has_one_spelling(text: str, tunnel_id: str | None) -> None:
+    assert load(tunnel_id=text).tunnel_id == tunnel_id
 
 
 def test_local_addresses_need_no_tls() -> None:

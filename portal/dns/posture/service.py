@@ -185,7 +185,10 @@ class Posture:
 
         async def check(domain: str) -> None:
             async with at_once:
-                await self.check(domain)
+                try:
+                    await self.check(domain)
+                except UnknownMailDomain:  # removed since the list was made; the others are checked all the same
+                    return
 
         domains = await self._mail_domains()
         for name in self._kept.keys() - set(domains):

@@ -21,6 +21,8 @@ from kit.terminal import local_time, print_json, print_table, visible
 from portal.client import AsJson, Client, PortalError, Url
 from portal.dns.command_line.asking import plan_id_of
 from portal.dns.command_line.printing import clipped, ended, show_end
+from portal.dns.tunnel.schemas import MAX_ROUTES
+from portal.dns.tunnel.targets import clean_hostname
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -101,10 +103,13 @@ def sweep(url: Url = None, as_json: AsJson = False) -> None:
             print("Nothing is orphaned, as far as is known.")
             return
         wanted = {
-            "remove": [each["name"] for each in orphans if each["kind"] == "route"],
-            "remove_records": [each["name"] for each in orphans if each["kind"] == "record"],
+            "remove": [each["name"] for each in orphans[:MAX_ROUTES] if each["kind"] == "route"],
+            "remove_records": [each["name"] for each in orphans[:MAX_ROUTES] if each["kind"] == "record"],
         }
         _show_plan(client.post(f"{PATH}/plans", wanted), as_json=as_json)
+        if len(orphans) > MAX_ROUTES:
+            left = len(orphans) - MAX_ROUTES
+            typer.echo(f"{left} more are left for another plan: apply this one, then sweep again.", err=True)
 
 
 @app.command()
@@ -112,9 +117,13 @@ def protect(
     hostname: Annotated[str, typer.Argument(help="The mail API's hostname.")], url: Url = None, as_json: AsJson = False
 ) -> None:
     """Show what bringing the rules in front of the mail API about would change. Changes nothing."""
+    try:
+        name = clean_hostname(hostname)
+    except ValueError as error:
+        raise PortalError(visible(str(error))) from None
     with Client.connect(url) as client:
         tunnel = client.get(PATH)["tunnel"] or {"routes": []}
-        found = [each for each in tunnel["routes"] if each["hostname"] == hostname.lower()]
+        found = [each for each in tunnel["routes"] if each["hostname"] == name]
         if not found:
             raise PortalError(f"the tunnel has no route {visible(hostname)}: `homeport tunnel add` makes one")
         add = [{name: each[name] for name in ("hostname", "path", "service")} | {"role": "mail-api"} for each in found]

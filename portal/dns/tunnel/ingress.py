@@ -63,6 +63,19 @@ def routes_of(config: Mapping[str, Any]) -> dict[str, Json]:
     return found
 
 
+def namesakes_below(name: str, routes: Mapping[str, Any]) -> list[str]:
+    """The names of later entries of the same hostname and path, which would get others if this one went."""
+    base, sign, number = name.rpartition(" #")
+    if not sign or not number.isdecimal() or base not in routes:
+        base, number = name, "1"
+    found = []
+    following = int(number) + 1
+    while (other := f"{base} #{following}") in routes:
+        found.append(other)
+        following += 1
+    return found
+
+
 def fallback_of(config: Mapping[str, Any]) -> str | None:
     """Where requests for every other hostname go."""
     return next((str(entry.get("service")) for entry in entries_of(config) if takes_all(entry)), None)
@@ -96,15 +109,15 @@ def put_routes(config: Mapping[str, Any], changes: Iterable[tuple[str, Json | No
     below = {
         name: [each for each in (value or {}).get(AHEAD_OF, ()) if each in values] for name, value in values.items()
     }
+    routes = routes_of(changed)  # names as they were: when NAME goes, NAME #2 does not become NAME in the middle of it
     for name in TopologicalSorter(below).static_order():
-        _put(changed, name, values[name])
+        _put(changed, routes, name, values[name])
     return changed
 
 
-def _put(config: Json, name: str, value: Json | None) -> None:
+def _put(config: Json, routes: dict[str, Json], name: str, value: Json | None) -> None:
     entries: list[Json] = list(config.get("ingress") or [])
-    routes = routes_of(config)
-    present = routes.get(name)
+    present = routes.pop(name, None)
     place = next((number for number, entry in enumerate(entries) if entry is present), None)
     if value is None:
         if place is not None:
@@ -119,6 +132,7 @@ def _put(config: Json, name: str, value: Json | None) -> None:
             entries.append({"service": FALLBACK})
         below = [routes[other] for other in value.get(AHEAD_OF, ()) if other in routes]
         entries.insert(_place_for(entry, entries, below), entry)
+    routes[name] = entry
     config["ingress"] = entries
 
 

@@ -10,7 +10,7 @@ The names of a plan's changes, H a hostname as A-labels:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,10 +97,15 @@ def cleaned(wanted: NewRoutePlan, all_zones: Iterable[str]) -> list[WantedRoute]
 
 
 def going(wanted: NewRoutePlan, adding: Sequence[WantedRoute], config: Json) -> set[str]:
-    """Hostnames that no route is left of. Raise NoSuchRoute when one to remove is not there."""
+    """Hostnames that no route is left of. Raise NoSuchRoute when one to remove is not there, RouteInvalid when another
+    one of the same name would silently come into force in its place."""
     routes = ingress.routes_of(config)
     if missing := [name for name in wanted.remove if name not in routes]:
         raise NoSuchRoute(f"the tunnel has no route {missing[0]}", names=missing)
+    for name in wanted.remove:
+        if stay := [each for each in ingress.namesakes_below(name, routes) if each not in wanted.remove]:
+            text = f"{stay[0]} would take the place of {name}: remove it too, or first"
+            raise RouteInvalid(text, findings=[{"route": name, "field": "remove", "text": text}])
     left = {ingress.hostname_of(entry) for name, entry in routes.items() if name not in wanted.remove}
     left |= {route.hostname for route in adding}
     return {ingress.hostname_of(routes[name]) for name in wanted.remove} - left - {""}
@@ -114,7 +119,7 @@ def wish_for_routes(wanted: NewRoutePlan, adding: Sequence[WantedRoute], config:
         former = routes.get(route.name)
         changes.append((route.name, ingress.new_entry(route.hostname, route.path, route.service, former)))
     values = ingress.values_of(ingress.put_routes(config, changes))
-    return {f"route {name}": values.get(name) for name, _ in changes}
+    return {f"route {name}": None if value is None else values[name] for name, value in changes}
 
 
 def wish_for_records(
@@ -184,7 +189,7 @@ def values_at(zones: Mapping[str, ZoneState]) -> dict[str, Json]:
 
 
 def wish_for_rules(
-    adding: Sequence[WantedRoute], removing: Iterable[str], zones: Mapping[str, ZoneState], found: Rules
+    adding: Sequence[WantedRoute], removing: Collection[str], zones: Mapping[str, ZoneState], found: Rules
 ) -> dict[str, Json | None]:
     """The rules of hostnames to protect, as they are to be; those of hostnames that go, gone."""
     wish: dict[str, Json | None] = {}
@@ -193,7 +198,10 @@ def wish_for_rules(
         for kind in KINDS if route.is_protected else ():
             present = found.get((zone.zone.name, kind)) or ()
             ours = rules.ours(present, kind, route.hostname)
-            if ours is not None or rules.taken_by(present, zone.plan, kind) is None:
+            # A rule that goes in the same plan makes room: the mail API moves to another hostname.
+            leaving = {rules.description(kind, name) for name in removing}
+            staying = [rule for rule in present if rule.get("description") not in leaving]
+            if ours is not None or rules.taken_by(staying, zone.plan, kind) is None:
                 wish[f"rule {kind} {route.hostname}"] = rules.repaired(ours, kind, route.hostname)
     for hostname in removing:
         for kind in KINDS if hostname in zones else ():
@@ -217,7 +225,7 @@ def warnings(plan: Plan, world: World) -> list[RouteWarning]:
     for name, value in plan.wish.items():
         named = Named.of(name)
         if named.what == "waf" and value is not None and f"rule rate {named.hostname}" not in plan.wish:
-            text = "the zone's only rate limiting rule is somebody else's, so the mail API's rate is not limited"
+            text = "the zone's only rate limiting rule is another one, so there is no room for the mail API's"
             found.append(RouteWarning(code="rate-rule-taken", name=name, text=text))
     return found
 

@@ -70,10 +70,6 @@ def ours(rules: Iterable[Json], kind: Kind, hostname: str) -> Json | None:
     return next((rule for rule in rules if rule.get("description") == description(kind, hostname)), None)
 
 
-def is_ours(rule: Mapping[str, Any]) -> bool:
-    return str(rule.get("description") or "").startswith(MARKER)
-
-
 def state_of(present: Json | None, kind: Kind, hostname: str) -> Literal["in-place", "missing", "different"]:
     if present is None:
         return "missing"
@@ -82,14 +78,15 @@ def state_of(present: Json | None, kind: Kind, hostname: str) -> Literal["in-pla
 
 def is_as_wanted(present: Mapping[str, Any], kind: Kind, hostname: str) -> bool:
     """Members that Cloudflare or somebody added beside ours, such as logging, are no difference."""
-    return all(_same(present.get(name), value) for name, value in wanted(kind, hostname).items())
+    return includes(present, wanted(kind, hostname))
 
 
-def _same(present: Any, value: Any) -> bool:
-    if isinstance(value, dict) and isinstance(present, dict):
-        return all(_same(present.get(name), each) for name, each in value.items())
+def includes(present: Any, value: Any) -> bool:
+    """Whether something is there as given, whatever else it has in addition."""
+    if isinstance(value, Mapping) and isinstance(present, Mapping):
+        return all(includes(present.get(name), each) for name, each in value.items())
     if isinstance(value, list) and isinstance(present, list):
-        return sorted(present) == sorted(value)
+        return sorted(map(repr, present)) == sorted(map(repr, value))
     return bool(present == value)
 
 
@@ -102,7 +99,8 @@ def repaired(present: Mapping[str, Any] | None, kind: Kind, hostname: str) -> Js
 
 
 def taken_by(rules: Sequence[Json], plan: str, kind: Kind) -> Json | None:
-    """The rule of somebody else that leaves no room for ours: on the Free plan there is one rate limiting rule."""
+    """The rule that leaves no room for a new one: on the Free plan there is one rate limiting rule, be it somebody
+    else's or ours for another hostname."""
     if kind != "rate" or plan not in (FREE, "") or len(rules) < FREE_RATE_RULES:  # "": not known
         return None
-    return next((rule for rule in rules if not is_ours(rule)), None)
+    return rules[0]

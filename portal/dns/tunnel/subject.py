@@ -5,6 +5,8 @@ leads to a route that is there already, and goes before its route does:
 
     rules that come · records that go · all routes, in one write · records that come or change · rules that go
 
+A rate limiting rule that goes is the first of all when another comes: a zone may have room for one only.
+
 Each step looks first, and leaves alone what is so already; what is neither as planned from nor as wished for was
 changed by somebody else, and ends it. When a step fails, what was done before is taken back in the same way, so that
 the whole has happened or has not; when that fails too, `RoutesIncomplete` says what stands.
@@ -127,14 +129,19 @@ class RouteChanges:
         progress.note(f"{cause}; taking back what was done")
         try:
             present = await self._look(target, [change.name for change in attempted])
-            done = [change for change in attempted if present.get(change.name) == change.after]
-            back = [Change(change.name, change.after, change.before) for change in done]
+            done = [change for change in attempted if _is_there(present.get(change.name), change.after)]
+            back = [Change(change.name, present.get(change.name), change.before) for change in done]
             await self._bring_about(target, back, [], progress)
+            present = await self._look(target, [change.name for change in attempted])
         except (CloudflareError, Problem) as error:
             log.warning("tunnel_routes_incomplete", target=target, cause=str(cause), error=str(error))
             results = await self._results(target, attempted)
             raise RoutesIncomplete(f"{cause}; taking it back failed too: {error}", results=results) from error
-        progress.note("what was done has been taken back")
+        stayed = [change.name for change in attempted if not _is_there(present.get(change.name), change.before)]
+        if stayed:
+            progress.note(f"taken back, but for what somebody else has changed meanwhile: {', '.join(stayed)}")
+        else:
+            progress.note("what was done has been taken back")
 
     async def _results(self, target: str, changes: Sequence[Change]) -> list[Json]:
         """Where each of them stands; unknown when nobody can say."""
@@ -143,7 +150,10 @@ class RouteChanges:
         except (CloudflareError, Problem):
             return [{"name": change.name, "state": "unknown"} for change in changes]
         return [
-            {"name": change.name, "state": "done" if present.get(change.name) == change.after else "not-done"}
+            {
+                "name": change.name,
+                "state": "done" if _is_there(present.get(change.name), change.after) else "not-done",
+            }
             for change in changes
         ]
 
@@ -156,12 +166,15 @@ class RouteChanges:
         for change in changes:
             by_kind.setdefault(Named.of(change.name).what, []).append(change)
         records, all_rules = by_kind.get("record", []), [change for kind in KINDS for change in by_kind.get(kind, [])]
+        coming = [change for change in all_rules if change.after is not None]
+        is_moving = any(Named.of(change.name).what == "rate" and change.before is None for change in coming)
+        first = [change for change in by_kind.get("rate", []) if is_moving and change.after is None]
         steps = [
-            ("rules", [change for change in all_rules if change.after is not None]),
+            ("rules", [*first, *coming]),
             ("records", [change for change in records if change.after is None]),
             ("routes", by_kind.get("route", [])),
             ("records", [change for change in records if change.after is not None]),
-            ("rules", [change for change in all_rules if change.after is None]),
+            ("rules", [change for change in all_rules if change.after is None and change not in first]),
         ]
         done = 0
         for what, step in steps:
@@ -258,6 +271,13 @@ class _Batch:
 
     def body(self) -> dict[str, list[Json]]:
         return {name: part for name, part in self._parts.items() if part}
+
+
+def _is_there(present: Any, value: Json | None) -> bool:
+    """Whether it is as given. What Cloudflare adds by itself, and what stands below a route, makes no difference."""
+    if present is None or value is None:
+        return present is value
+    return rules.includes(present, {name: each for name, each in value.items() if name != ingress.AHEAD_OF})
 
 
 def _expect(change: Change, present: Any) -> None:

@@ -246,6 +246,19 @@ async def test_the_daily_job_checks_every_domain_and_forgets_those_that_are_gone
     assert (await home.posture.domain(TWO)).checked_at is None
 
 
+async def test_domain_that_was_removed_meanwhile_does_not_end_the_daily_job(home: MailHome) -> None:
+    lists = [["gone.example"]]
+
+    async def names() -> list[str]:
+        return lists.pop() if lists else []
+
+    home.posture.watch(names)
+    home.publish()
+    [job] = home.posture.jobs
+    await job.work()
+    assert (await home.posture.domain(HOME)).checked_at is not None
+
+
 async def test_the_dashboard_hears_of_trouble_and_not_of_what_one_can_do_without(home: MailHome) -> None:
     assert (await home.probe()).status is Status.UNKNOWN
     await home.check()

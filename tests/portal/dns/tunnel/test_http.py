@@ -128,3 +128,18 @@ def test_commands_plan_apply_sweep_and_undo(cf: CloudflareFake, anna: Browser, p
     protect = json.loads(run("protect", APP, "--json").stdout)
     assert [each["name"] for each in protect["changes"]] == [f"rule rate {APP}", f"rule waf {APP}"]
     assert run("remove", "nobody.home.example", check=False).returncode == 1
+
+
+def test_sweep_of_more_than_one_plan_holds_and_hostname_in_its_own_script(
+    cf: CloudflareFake, anna: Browser, portal: Portal
+) -> None:
+    tunnel, zone = cf.state.tunnels[0], cf.state.zones["home.example"]
+    tunnel.config["ingress"].insert(0, {"hostname": "xn--bcher-kva.home.example", "service": "http://mail-ingress:80"})
+    host = f"{tunnel.id}.cfargotunnel.com"
+    zone.records += [Record("CNAME", f"old{number}.home.example", host, proxied=True) for number in range(203)]
+    portal.run("dns", "read", "home.example")
+    swept = portal.run("tunnel", "sweep", "--json")
+    assert len(json.loads(swept.stdout)["changes"]) == 200
+    assert "3 more are left" in swept.stderr
+    protect = json.loads(portal.run("tunnel", "protect", "B\u00fccher.home.example", "--json").stdout)
+    assert "rule waf xn--bcher-kva.home.example" in [each["name"] for each in protect["changes"]]

@@ -92,6 +92,16 @@ def test_second_entry_of_a_name_has_a_name_of_its_own() -> None:
     assert _without(config, ["a.example #2"])["ingress"] == [entries[0], {"service": "http_status:404"}]
 
 
+def test_all_entries_of_a_name_go_together_and_come_back_as_they_were() -> None:
+    entries = [{"hostname": "a.example", "service": f"http://a:{port}"} for port in (1, 2, 3)]
+    config = {"ingress": [*entries, {"hostname": "*.example", "service": "http://w:1"}, {"service": "http_status:404"}]}
+    names = ["a.example", "a.example #2", "a.example #3"]
+    values = ingress.values_of(config)
+    without = _without(config, names)
+    assert without["ingress"] == config["ingress"][3:]
+    assert ingress.put_routes(without, [(name, values[name]) for name in names]) == config
+
+
 @pytest.mark.parametrize(
     ("service", "name", "is_named"),
     [

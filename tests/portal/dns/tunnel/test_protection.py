@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import Any
 
 import pytest
 
+from portal.dns.schemas import ApplyDnsPlan
 from portal.dns.tunnel import rules
 from portal.dns.tunnel.targets import clean_hostname
 from portal.integrations.cloudflare_problems import CloudflarePermissionMissing
@@ -109,6 +111,43 @@ async def test_only_rate_rule_of_the_free_plan_is_left_to_whoever_has_it(desk: D
     assert _rules(desk, RATE) == [theirs]
     found = {each.kind: each for each in (await desk.tunnels.overview()).protection}
     assert (found["rate-limit"].state, found["rate-limit"].detail) == ("missing", "the zone's only rule is 'login'")
+
+
+async def test_only_rate_rule_of_the_free_plan_may_be_ours_for_another_hostname(desk: Desk) -> None:
+    await desk.add(MAIL_API, protect=True)
+    other = route("mail-two.home.example", "http://mail-ingress:8080", role="mail-api")
+    plan = await desk.plan(other, protect=True)
+    assert "rule rate mail-two.home.example" not in [each.name for each in plan.changes]
+    assert [each.code for each in plan.warnings] == ["rate-rule-taken"]
+    await desk.done(plan)
+    assert [each["description"] for each in _rules(desk, RATE)] == [rules.description("rate", API)]
+
+
+async def test_mail_api_moves_to_another_hostname_with_its_rules(desk: Desk) -> None:
+    await desk.add(MAIL_API, protect=True)
+    other = "mail-two.home.example"
+    desk.cf.requests.clear()
+    plan = await desk.plan(route(other, "http://mail-ingress:8080", role="mail-api"), protect=True, remove=[API])
+    assert plan.warnings == []
+    await desk.done(plan)
+    writes = [each.method for each in desk.cf.requests if "/rulesets" in each.path and each.method != "GET"]
+    assert writes[0] == "DELETE"  # there is room for one rate limiting rule
+    assert [each["description"] for each in _rules(desk, WAF)] == [rules.description("waf", other)]
+    assert [each["description"] for each in _rules(desk, RATE)] == [rules.description("rate", other)]
+    await desk.done(await desk.tunnels.undo(ANNA, plan.id))
+    assert [each["description"] for each in _rules(desk, RATE)] == [rules.description("rate", API)]
+
+
+async def test_rule_that_cloudflare_adds_to_is_taken_back_all_the_same(desk: Desk) -> None:
+    plan = await desk.plan(MAIL_API, protect=True)
+    desk.cf.fail("write", "/configurations", 500, times=9)
+    begun = await desk.tunnels.apply(ANNA, plan.id, ApplyDnsPlan(), lambda: None)
+    while not _rules(desk, WAF):  # noqa: ASYNC110  # the fake runs in a thread of its own
+        await asyncio.sleep(0.01)
+    _rules(desk, WAF)[0]["logging"] = {"enabled": True}
+    operation = await desk.room.runner.wait(begun.id)
+    assert operation.state == "failed"
+    assert (_rules(desk, WAF), _rules(desk, RATE)) == ([], [])
 
 
 async def test_rule_that_cannot_be_made_leaves_nothing_public(desk: Desk) -> None:

@@ -263,3 +263,19 @@ async def test_more_records_than_one_transaction_takes_are_swept_in_several(cf: 
         assert cf.state.zones["home.example"].records == []
         assert desk.ingress == [FALLBACK]
         assert [each.path.rsplit("/", 1)[-1] for each in cf.writes] == ["batch", "batch", "configurations"]
+
+
+async def test_entries_of_one_name_go_together_or_the_last_first(desk: Desk) -> None:
+    doubled = [{"hostname": APP, "service": f"http://blog-nginx:{port}"} for port in (80, 81)]
+    desk.tunnel.config["ingress"] = [*doubled, FALLBACK]
+    desk.lead(APP)
+    with pytest.raises(RouteInvalid, match=f"{APP} #2 would take the place of {APP}"):
+        await desk.plan(remove=[APP])
+    plan = await desk.plan(remove=[APP, f"{APP} #2"])
+    await desk.done(plan)
+    assert (desk.ingress, desk.records_at(APP)) == ([FALLBACK], [])
+    await desk.done(await desk.tunnels.undo(ANNA, plan.id))
+    assert desk.ingress == [*doubled, FALLBACK]
+    await desk.done(await desk.plan(remove=[f"{APP} #2"]))
+    assert desk.ingress == [doubled[0], FALLBACK]
+    assert desk.records_at(APP) == [("CNAME", desk.host)]
