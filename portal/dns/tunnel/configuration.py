@@ -102,7 +102,7 @@ async def _put_back(
 ) -> TunnelChanged:
     """Take our write back, unless somebody has written again since; what to say of the whole."""
     others = written.version - seen.version - 1
-    what = f"somebody else wrote the configuration {others} times between version {seen.version} and ours"
+    what = f"somebody else wrote the configuration {_times(others)} between version {seen.version} and ours"
     try:
         now = await read(cf, tunnel)
         if now.version != written.version:
@@ -110,7 +110,13 @@ async def _put_back(
         back, _ = await _write(cf, tunnel, seen.config, is_there=lambda config: config == seen.config)
     except CloudflareError as error:
         return TunnelChanged(f"{what}, and putting back what was there failed: {error}")
+    if more := back.version - written.version - 1:
+        what += f", and {_times(more)} more while that was put back"
     return TunnelChanged(
         f"{what}, and that is lost; version {back.version} is what version {seen.version} was. Look at the tunnel's "
         "public hostnames, and repeat what was done elsewhere"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -265,6 +265,7 @@ class State:
     routing_blind_to      script name -> how many more rule writes refuse a Worker of that name as unknown: Email
                           Routing hears of a fresh Worker late (README, "Email Routing")
     before_config_put     each is called once, just before a tunnel's configuration is put: another writer
+    after_config_put      likewise, just after
     """
 
     account_id: str = field(default_factory=new_id)
@@ -279,6 +280,7 @@ class State:
     subdomain: str | None = "homeport-test"
     routing_blind_to: dict[str, int] = field(default_factory=dict)
     before_config_put: list[Callable[[Tunnel], None]] = field(default_factory=list)
+    after_config_put: list[Callable[[Tunnel], None]] = field(default_factory=list)
 
     def zone(self, zone_id: str) -> Zone | None:
         return next((zone for zone in self.zones.values() if zone.id == zone_id), None)

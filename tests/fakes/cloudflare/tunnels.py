@@ -180,7 +180,10 @@ def _put_config(call: Call) -> Answer:
     tunnel.config = config
     tunnel.config_src = "cloudflare"
     tunnel.version += 1
-    return _config_answer(call, tunnel)
+    answer = _config_answer(call, tunnel)
+    if call.state.after_config_put:
+        call.state.after_config_put.pop(0)(tunnel)
+    return answer
 
 
 def _judge_ingress(ingress: list[Json] | None) -> None:
