@@ -23,7 +23,7 @@ from mail_api.ledger import Claim, LedgerReader, State
 from mail_api.scan.verdict import Action, NoScanner, Scanner, Verdict
 from mail_api.spool import MAX_UNSETTLED_CLAIMS, MESSAGE, Entry, Place
 from mail_api.trace_headers import Trace
-from tests.mail_api.in_process import MovableClock, mail_parts, until
+from tests.mail_api.in_process import SOON_S, MovableClock, mail_parts, until
 from tests.services.homeport import message, received
 from tests.services.lmtp_proxy import LmtpProxy
 from tests.services.lmtp_scripted import HANG, HOLD_BACK_S, ScriptedLmtp, Slowly
@@ -108,6 +108,10 @@ class Queue:
         await until(lambda: self.spool.find(entry.queue_id) is place)
         if place is None:
             assert await self.parts.ledger.state_of(entry.queue_id) is State.DELIVERED
+        if place is Place.HOLD:  # first its file, then its row in the ledger
+            async with asyncio.timeout(SOON_S):
+                while await self.parts.ledger.state_of(entry.queue_id) is not State.HELD:  # noqa: ASYNC110 - no event says it
+                    await asyncio.sleep(0.005)
 
     async def events(self, entry: Entry) -> list[Event]:
         await self.parts.ledger.state_of(entry.queue_id)  # what was noted before is written now

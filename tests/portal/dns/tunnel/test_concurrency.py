@@ -10,6 +10,7 @@ import pytest
 
 from portal.dns.schemas import ApplyDnsPlan
 from portal.dns.tunnel import configuration
+from portal.dns.tunnel.schemas import RoutePlan
 from portal.operations.plans import PlanStale
 from portal.operations.runner import TargetBusy
 from tests.fakes.cloudflare import CloudflareFake
@@ -80,7 +81,7 @@ async def test_collision_that_can_not_be_put_back_is_said(desk: Desk) -> None:
     assert "once between version 3 and ours, and putting back what was there failed: " in said
 
 
-async def _collided(desk: Desk, plan: str) -> str:
+async def _collided(desk: Desk, plan: RoutePlan) -> str:
     """Apply a plan whose write meets another's; what is said of it."""
     operation = await desk.apply(plan)
     assert operation.state == "failed"
