@@ -38,7 +38,7 @@ check: lint types imports node-test ## the inner loop: lint, types, imports and 
 test: setup worker front-end ## every test, against real daemons; installs missing Debian packages (asks first)
 	@scripts/debian-packages
 	@$(BIN)/python scripts/corpora.py
-	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 -m "not stacks and not soak and not bench" && exit $$node
+	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 --reruns 1 -m "not stacks and not soak and not bench" && exit $$node
 
 stacks-test: setup worker front-end ## build and boot the Compose stacks for real; installs a Docker engine if there is none (asks first)
 	@scripts/docker-engine $(PYTEST) -m stacks tests/stacks tests/portal/stacks

@@ -1,4 +1,5 @@
-"""What holds for every test: the daemons' fixtures and their marker, Hypothesis' limits, the form of the log.
+"""What holds for every test: the daemons' fixtures and their marker, Hypothesis' limits, the form of the log, and which
+failures may be tried again (ADR 0029).
 
 The network: connections to 127.0.0.1, ::1 and unix sockets, nothing else (pytest-socket, see pyproject.toml).
 """
@@ -15,13 +16,29 @@ pytest_plugins = ["tests.services.fixtures"]
 hypothesis.settings.register_profile("homeport", deadline=None, print_blob=True)  # other work shares the machine
 hypothesis.settings.load_profile("homeport")
 
+MAX_RERUNS = 3
+# Where chance kills, draws or cuts: a failure that does not come again is a find there.
+BY_CHANCE = ("tests/crash/", "tests/e2e/", "crash.py")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whatever asks for a daemon's fixture, however indirectly, is a `services` test."""
     daemons = vars(config.pluginmanager.get_plugin("tests.services.fixtures")).keys()
     for item in items:
-        if isinstance(item, pytest.Function) and not daemons.isdisjoint(item.fixturenames):
+        if not isinstance(item, pytest.Function):
+            continue
+        if not daemons.isdisjoint(item.fixturenames):
             item.add_marker("services")
+        if any(part in item.nodeid for part in BY_CHANCE) or getattr(item.obj, "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.flaky(reruns=0))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """More than a few tests that pass at the second try are no accident any more."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and len(reporter.stats.get("rerun", ())) > MAX_RERUNS:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)
