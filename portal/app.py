@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +51,7 @@ from portal.dns.routes import router as dns_routes
 from portal.dns.service import DnsRoom
 from portal.dns.tunnel.routes import router as tunnel_routes
 from portal.dns.tunnel.service import Tunnels
-from portal.edge.ownership import Ownership, OwnershipError
+from portal.edge.ownership import marker_of
 from portal.edge.uses import EdgeUses
 from portal.idempotency import Idempotency
 from portal.integrations.cloudflare import Cloudflare
@@ -176,9 +175,7 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         stack.push_async_callback(backups.close)
         rooms: dict[str, UsedBy] = {"containers": containers, "edge": EdgeUses(settings)}
         uses = Uses(rooms)
-        dns = DnsRoom.of(
-            cf, db, hub, runner, plans_, uses, clock, settings, edge_marker=partial(_edge_marker, settings.state_dir)
-        )
+        dns = DnsRoom.of(cf, db, hub, runner, plans_, uses, clock, settings, edge_marker=marker_of(settings.state_dir))
         stack.push_async_callback(dns.close)
         rooms["dns"] = dns
         tunnels = Tunnels.of(cf, dns, broker, plans_, uses, clock, settings)
@@ -187,7 +184,7 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         posture = Posture.of(cf, dns, clock, settings)
         stack.push_async_callback(posture.close)
         dns.propagate = posture.propagation
-        mail_domains = MailDomains.of(cf, dns, posture, db, runner, plans_, clock, settings)
+        mail_domains = MailDomains.of(cf, dns, db, runner, plans_, clock, settings)
         stack.push_async_callback(mail_domains.close)
         posture.watch(mail_domains.names)
         dns.mail_domains = mail_domains.names
@@ -226,14 +223,6 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         jobs = asyncio.create_task(scheduler.run())
         stack.push_async_callback(_end, jobs)
         yield
-
-
-def _edge_marker(state_dir: Path) -> str | None:
-    """The comment of the records that this installation's edge has written; None while none is known."""
-    try:
-        return Ownership.load(state_dir).marker
-    except OwnershipError:
-        return None
 
 
 async def _end(task: asyncio.Task[None]) -> None:

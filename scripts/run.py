@@ -10,8 +10,8 @@ EDGE=1 puts the edge in front: the built Email Worker in workerd, with its cron 
 ./var/edge. The sample is then a raw letter that goes through it. EDGE_PORT=N chooses another port than 8787.
 
 DEMO=1 gives the portal a Cloudflare that is made up (tests/fakes/cloudflare/demo.py), with sample zones, mail and a
-tunnel. Its portal is one of its own, under ./var/demo, which begins anew with each run, and says on every page that
-this is a demonstration.
+tunnel. Its portal is one of its own, under ./var/demo/<its port>, which begins anew with each run, and says on every
+page that this is a demonstration.
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ def main() -> int:
         settings = environment(portal_port)
         if is_demo:
             processes["cloudflare"], cloudflare = start_cloudflare()
-            shutil.rmtree(DEMO, ignore_errors=True)
-            settings = environment(portal_port, DEMO) | cloudflare
+            settings = environment(portal_port, fresh_demo(portal_port)) | cloudflare
         processes |= start_portal(portal_port, settings)
         wait_until_alive(portal_url, "/livez", processes)
         explain(url, portal_port, is_demo=is_demo)
@@ -159,6 +158,18 @@ def prepare_edge(url: str) -> None:
     EDGE.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_durably(EDGE / "edge.json", json.dumps(config).encode(), mode=0o600)
     LETTER.write_bytes(SAMPLE.replace("\n", "\r\n").encode())
+
+
+def fresh_demo(portal_port: int) -> Path:
+    """Return where this demonstration keeps its state, with nothing in it of an earlier one on the same port. On
+    another port another one may be running."""
+    demo = DEMO / str(portal_port)
+    try:
+        if demo.exists():
+            shutil.rmtree(demo)
+    except OSError as error:
+        raise SystemExit(f"homeport: error: {demo.relative_to(ROOT)} cannot be emptied: {error.strerror}") from None
+    return demo
 
 
 def start_cloudflare() -> tuple[subprocess.Popen[bytes], dict[str, str]]:

@@ -189,19 +189,33 @@ def test_run_ends_with_an_error_when_one_of_its_processes_does(checkout: Checkou
 class TestDemo:
     def test_run_with_demo_has_a_portal_of_its_own_beside_a_sample_cloudflare(self, checkout: Checkout) -> None:
         (checkout.path / "tests").symlink_to(ROOT / "tests")
-        (checkout.path / "var/demo/state").mkdir(parents=True)
-        old = checkout.path / "var/demo/state/portal.sqlite3"
-        old.write_text("what an earlier demonstration left")
+        states = [checkout.path / f"var/demo/{port}/state" for port in (checkout.portal_port, checkout.port)]
+        for state in states:
+            state.mkdir(parents=True)
+            (state / "left").write_text("of an earlier demonstration, or of one that runs on another port")
         checkout.start(DEMO="1")
         printed = checkout.wait_until_it_says(LAST_LINE)
         assert "This is a demonstration: its Cloudflare, with zones, mail and tunnel, is made up." in printed
         with urllib.request.urlopen(f"http://localhost:{checkout.portal_port}/api/session", timeout=START_S) as answer:
             assert json.load(answer)["is_demo"] is True
+        assert [(state / "left").exists() for state in states] == [False, True]
+        assert (states[0] / "portal.sqlite3").exists()
         assert not (checkout.path / "var/portal").exists()
         assert len(checkout.processes()) == 5  # ingress, delivery, Cloudflare, broker, portal
         assert checkout.end(signal.SIGINT) == 0
         assert checkout.processes() == []
         assert "Traceback" not in checkout.output.read_text()
+
+    def test_demonstration_that_cannot_begin_anew_says_so(self, checkout: Checkout) -> None:
+        (checkout.path / "tests").symlink_to(ROOT / "tests")
+        (checkout.path / "var/demo").mkdir(parents=True)
+        (checkout.path / f"var/demo/{checkout.portal_port}").write_text("no directory")
+        checkout.start(DEMO="1")
+        assert checkout.end() == 1
+        printed = checkout.output.read_text()
+        assert f"homeport: error: var/demo/{checkout.portal_port} cannot be emptied: Not a directory" in printed
+        assert "Traceback" not in printed
+        assert checkout.processes() == []
 
     def test_sample_cloudflare_does_not_outlive_a_killed_run(self, checkout: Checkout) -> None:
         (checkout.path / "tests").symlink_to(ROOT / "tests")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import secrets
 from collections.abc import Awaitable
@@ -93,6 +94,8 @@ class AccountActs(Acts):
         if namespace is None:
             raise NotFound(f"the KV namespace {desired.namespace} is gone; run the command again")
         upload = f"upload-{secrets.token_hex(4)}"  # tells this upload from an earlier one of the same content
+        # In a thread, since it takes its time; before the upload, so that nothing comes between that and its record.
+        digests = await asyncio.to_thread(self.owned.digests_of, desired.secrets)
 
         async def settled() -> Json | None:
             script = await live.script_named(self.cf, step.name)
@@ -112,7 +115,7 @@ class AccountActs(Acts):
             settled=settled,
         )
         self.made(step)
-        self.owned.remember_secrets(desired.secrets)
+        self.owned.remember_digests(digests)
 
     async def _create_route(self, step: Step) -> None:
         async def settled() -> Json | None:
@@ -162,7 +165,7 @@ class AccountActs(Acts):
 
         await self.gone(self.cf.change("workers.scripts.delete", step.name, settled=settled))
         self.forget(step)
-        self.owned.remember_secrets({})
+        self.owned.remember_digests({})
 
     async def _remove_bucket(self, step: Step) -> None:
         """Empty it of what is no mail, then remove it. What came in the meantime makes Cloudflare refuse, rightly."""

@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,6 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.atomic import write_durably
+from kit.logging import get_logger
+
+log = get_logger()
 
 VERSION = 1
 FILE_NAME = "edge.json"
@@ -111,12 +114,21 @@ class Ownership:
     @classmethod
     def load(cls, state_dir: Path) -> Ownership:
         """Read edge.json, or begin an empty one, which is written when something is owned. Raise OwnershipError."""
+        recorded = cls.recorded(state_dir)
+        if recorded is not None:
+            return recorded
+        empty: dict[str, Any] = {"digests": {}, "generations": {}, "things": []}
+        drawn = {"installation": secrets.token_hex(4), "salt": secrets.token_hex(16)}
+        return cls(state_dir / FILE_NAME, empty | drawn)
+
+    @classmethod
+    def recorded(cls, state_dir: Path) -> Ownership | None:
+        """Read edge.json; None where there is none yet, and so no installation id. Raise OwnershipError."""
         path = state_dir / FILE_NAME
         try:
             document = json.loads(path.read_bytes())
         except FileNotFoundError:
-            empty: dict[str, Any] = {"digests": {}, "generations": {}, "things": []}
-            return cls(path, empty | {"installation": secrets.token_hex(4), "salt": secrets.token_hex(16)})
+            return None
         except (OSError, ValueError) as error:
             raise OwnershipError(f"{path} cannot be read: {error}") from error
         if not isinstance(document, dict) or document.get("v") != VERSION:
@@ -178,8 +190,13 @@ class Ownership:
         """Whether a Worker of ours has a secret of this name."""
         return secret in self._digests
 
-    def remember_secrets(self, values: Mapping[str, str]) -> None:
-        self._digests = {name: self._digest(name, value) or "" for name, value in values.items()}
+    def digests_of(self, values: Mapping[str, str]) -> dict[str, str]:
+        """What is remembered of secrets. Takes its time: not for an event loop."""
+        return {name: self._digest(name, value) or "" for name, value in values.items()}
+
+    def remember_digests(self, digests: Mapping[str, str]) -> None:
+        """Those of `digests_of`; every other secret is forgotten."""
+        self._digests = dict(digests)
         self._write()
 
     def _digest(self, name: str, value: str | None) -> str | None:
@@ -213,6 +230,26 @@ class Ownership:
             "things": [dataclasses.asdict(thing) for thing in self._things.values()],
         }
         write_durably(self._path, json.dumps(document, indent=1).encode() + b"\n", mode=0o600)
+
+
+def marker_of(state_dir: Path) -> Callable[[], str | None]:
+    """Return what gives the comment of the records that this installation's edge has written: None while nothing is
+    recorded, or the record cannot be read. The latter is logged, once until it can be read again."""
+    told = ""
+
+    def marker() -> str | None:
+        nonlocal told
+        try:
+            recorded = Ownership.recorded(state_dir)
+        except OwnershipError as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("edge_record_unreadable", error=told)
+            return None
+        told = ""
+        return recorded.marker if recorded is not None else None
+
+    return marker
 
 
 @contextmanager

@@ -136,9 +136,10 @@ class EdgeService:
     async def deploy(self, planned: Planned) -> None:
         """Do what was planned. Raise CloudflareError, OwnershipError."""
         key = self._recipients_key(planned.owned, make=True)
-        self._cf.conceal(key.hex())
         added = (*planned.owned.zones, *planned.live.zones)
         wish = desired_state.build(self._settings, key, added_zones=added)
+        for secret in wish.secrets.values():  # a key may have been made, or another put in its place, since the start
+            self._cf.conceal(secret)
         await self._applier(planned, wish).run(planned.plan.steps)
 
     def _applier(self, planned: Planned, wish: Desired | None) -> Applier:
@@ -317,7 +318,7 @@ class EdgeService:
             if not any(thing.zone == zone for thing in planned.owned):
                 planned.owned.forget_zone(zone)
         if not any(thing.kind in (Kind.NAMESPACE, Kind.WORKER) for thing in planned.owned):
-            planned.owned.remember_secrets({})
+            planned.owned.remember_digests({})
             forget_recipients_key(self._settings.state_dir)
 
     async def plan_removal_of(self, zone: str) -> Planned:
@@ -360,8 +361,10 @@ def secrets_of(settings: EdgeSettings) -> list[str]:
     given = [settings.edge_alert_webhook, settings.edge_access_client_secret]
     found = [secret.get_secret_value() for secret in given if secret is not None]
     found += [settings.edge_access_client_id] if settings.edge_access_client_id else []
-    with contextlib.suppress(NotReady, OwnershipError):  # said by what needs them
+    # Each for itself, for one that is missing keeps none of the others from being known. What needs them says it.
+    with contextlib.suppress(NotReady):
         found.append(desired_state.signing_key(settings).secret.hex())
+    with contextlib.suppress(OwnershipError):
         key = recipients_key(settings.state_dir, make=False)
         found += [key.hex()] if key else []
     return found

@@ -290,7 +290,8 @@ class Cloudflare:
 
     def conceal(self, secret: str) -> None:
         """From now on no error may quote this either: a secret that was made after the start."""
-        self._secrets.append(secret)
+        if secret not in self._secrets:
+            self._secrets.append(secret)
 
     async def zones(self) -> list[Json]:
         """The account's zones that the token may see, as Cloudflare sent them: id, name, status, name_servers, plan."""

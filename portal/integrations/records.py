@@ -18,6 +18,7 @@ KEPT_FIELDS = (
     "private_routing",
 )
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(rb"\\(\d{3}|.)", re.DOTALL)
 _ALL = re.compile(r"^(?:[-~?+]?all|redirect=.*)$", re.IGNORECASE)
 
 
@@ -41,10 +42,23 @@ def is_spf(record: Json) -> bool:
 
 
 def text_of(content: str) -> str:
-    """The text of a TXT record, whether it is written with quotes or without."""
+    """The text of a TXT record, whether it is written with quotes or without.
+
+    Inside quotes `\\DDD` is a byte (RFC 1035 5.1), of which several may be one character; bytes that are no UTF-8 stay
+    as they are written.
+    """
     content = content.strip()
     parts = _QUOTED.findall(content)
-    return re.sub(r"\\(.)", r"\1", "".join(parts)) if content.startswith('"') and parts else content
+    if not content.startswith('"') or not parts:
+        return content
+    raw = b"".join(_ESCAPE.sub(_byte, part.encode("utf-8", "surrogatepass")) for part in parts)
+    text = raw.decode("utf-8", "surrogateescape")
+    return "".join(f"\\{ord(each) - 0xDC00:03d}" if "\udc80" <= each <= "\udcff" else each for each in text)
+
+
+def _byte(escape: re.Match[bytes]) -> bytes:
+    given = escape[1]
+    return bytes([int(given)]) if len(given) == 3 and int(given) < 256 else given
 
 
 def meaning(record: Json) -> tuple[str, str, str]:

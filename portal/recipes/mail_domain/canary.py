@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -151,7 +152,7 @@ class Inbox:
             numbers = _found(imap, "HEADER", INGRESS_HEADER, '""', "SINCE", day)[-NEWEST:]
             if not numbers:
                 return False
-            _, answers = imap.fetch(",".join(numbers), "(INTERNALDATE)")
+            answers = _taken(*imap.fetch(",".join(numbers), "(INTERNALDATE)"))
             times = [imaplib.Internaldate2tuple(each) for each in answers if isinstance(each, bytes)]
             return any(each is not None and time.mktime(each) > since.timestamp() for each in times)
 
@@ -159,7 +160,7 @@ class Inbox:
     def _inbox(self, login: str, password: str, *, is_read_only: bool) -> Iterator[imaplib.IMAP4]:
         try:
             with self._logged_in(login, password) as imap:
-                imap.select("INBOX", readonly=is_read_only)
+                _taken(*imap.select("INBOX", readonly=is_read_only))
                 yield imap
         except (imaplib.IMAP4.error, OSError) as error:
             where = f"{self.server.host}:{self.server.port}"
@@ -182,8 +183,17 @@ class Inbox:
 
 def _found(imap: imaplib.IMAP4, *criteria: str) -> list[str]:
     """The numbers of the mails that meet all criteria, the oldest first."""
-    _, found = imap.search(None, *criteria)
+    found = _taken(*imap.search(None, *criteria))
     return (found[0] or b"").decode().split()
+
+
+def _taken(status: str, answers: list[Any]) -> list[Any]:
+    """The answers to a command that the server took. imaplib hands a refusal over as if its words were the answer:
+    of a refused search they would be mails that were found. Raise imaplib.IMAP4.error."""
+    if status != "OK":
+        said = b" ".join(each for each in answers if isinstance(each, bytes)).decode("utf-8", "replace")
+        raise imaplib.IMAP4.error(f"{status} {said}")
+    return answers
 
 
 def _line(text: str, secret: str | None = None) -> str:

@@ -6,13 +6,13 @@ list of recipients. It is finished when a mail from outside has come in; running
 `remove` takes away only what was made for the domain; mailboxes and mail stay.
 
 Exit codes: 0 done, or nothing to do · 1 refused or failed, said on standard error · 2 wrong usage. With --json,
-standard output is one JSON document. Progress goes to standard error.
+standard output is one JSON document. Progress goes to standard error. A removal, and whatever changes more than one
+thing in the zone, or one that was at Cloudflare before, asks for a fresh factor on the terminal.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -20,10 +20,10 @@ import typer
 
 from kit.terminal import local_time, print_json, print_pairs, print_table, progress, visible
 from portal.client import AsJson, Client, PortalError, Url
+from portal.dns.command_line.printing import ended
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add_completion=False)
 
-POLL_S = 0.5
 PATH = "/api/mail-domains"
 
 Domain = Annotated[str, typer.Argument(help="The domain, as people write it: example.co.jp, bücher.example.")]
@@ -52,7 +52,11 @@ def add(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a domain receive mail. Shows the plan and asks first; a second run changes nothing."""
+    """Let a domain receive mail. Shows the plan and asks first; a second run changes nothing.
+
+    Where it changes more than one thing in the zone, or one that was at Cloudflare before, applying it asks for a fresh
+    factor.
+    """
     wanted = {"act": "add", "domain": domain, "replace_mail": replace_mail, "adopt": adopt, "mailbox": mailbox}
     _carry_out(wanted, confirm, reason, url, is_plan=plan, is_sure=is_sure, as_json=as_json)
 
@@ -67,7 +71,10 @@ def remove(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take away what was made for a domain, and only that. Its mailboxes and their mail stay."""
+    """Take away what was made for a domain, and only that. Its mailboxes and their mail stay.
+
+    Applying it asks for a fresh factor.
+    """
     wanted = {"act": "remove", "domain": domain}
     _carry_out(wanted, confirm, reason, url, is_plan=plan, is_sure=is_sure, as_json=as_json)
 
@@ -120,7 +127,7 @@ def canary(domain: Domain, url: Url = None, as_json: AsJson = False) -> None:
     with Client.connect(url) as client:
         found = [each for each in client.get(PATH)["domains"] if domain in (each["domain"], each["unicode_domain"])]
         name = found[0]["domain"] if found else domain
-        operation = _ended(client, client.post(f"{PATH}/{quote(name, safe='')}/canary"))
+        operation = ended(client, client.post(f"{PATH}/{quote(name, safe='')}/canary"))
     _finish(operation, as_json=as_json)
 
 
@@ -156,22 +163,8 @@ def _carry_out(
             typed = typer.prompt(f"Something is taken away. Type {plan['domain']}", err=True)
         path = f"{PATH}/plans/{plan['id']}/apply"
         asked = {"typed_names": [typed] if typed else [], "reason": reason}
-        operation = _ended(client, client.post(path, asked))
+        operation = ended(client, client.post(path, asked))
     _finish(operation, as_json=as_json)
-
-
-def _ended(client: Client, operation: dict[str, Any]) -> dict[str, Any]:
-    """Wait for an operation, telling what it says."""
-    told = 0
-    while True:
-        operation = client.get(f"/api/operations/{operation['id']}")
-        for line in operation["lines"]:
-            if line["number"] > told:
-                progress(visible(line["text"]))
-                told = line["number"]
-        if operation["state"] != "running":
-            return operation
-        time.sleep(POLL_S)
 
 
 def _finish(operation: dict[str, Any], *, as_json: bool) -> None:
@@ -200,7 +193,7 @@ def _print_plan(plan: dict[str, Any], *, to_stderr: bool = False) -> None:
     if plan["needs_typed_name"]:
         lines.append(f"  something is taken away: --confirm {plan['domain']}")
     if plan["needs_step_up"]:
-        lines.append("  in a browser it needs a fresh factor")
+        lines.append("  applying it asks for a fresh factor")
     for line in lines:
         typer.echo(visible(line), err=to_stderr)
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from portal.dns.posture.checks.dmarc import tags_of
+from portal.dns.posture.checks.dmarc import is_dmarc, tags_of
+from portal.dns.posture.checks.tls_rpt import is_tls_rpt
+from portal.dns.records.text import spelled
 from portal.edge.dns import Extra
 from portal.integrations.records import Json, host, label, meaning, shown, text_of
 from portal.settings import PortalSettings
 
-DMARC, TLS_RPT = "v=dmarc1", "v=tlsrptv1"
 STRICT = ("quarantine", "reject")
 _WEAKER = ("pct", "t")  # a part of the mail, a test
-_CHUNK = 255  # octets of one character-string (RFC 1035 3.3.14)
 
 
 def extra_of(domain: str, records: Sequence[Json], settings: PortalSettings) -> Extra:
@@ -43,7 +43,7 @@ def extra_of(domain: str, records: Sequence[Json], settings: PortalSettings) -> 
             problems.append(f"{record['name']} holds another key already: {present[0]['type']} {shown(present[0])}")
 
     policy = f"_dmarc.{domain}"
-    found = [record for record in at(policy, "TXT") if _says(record, DMARC)]
+    found = [record for record in at(policy, "TXT") if is_dmarc(_text(record))]
     reports = f"mailto:{settings.mail_dmarc_rua}" if settings.mail_dmarc_rua else None
     if len(found) > 1:
         problems.append(f"{policy} has {len(found)} DMARC records, and only one is allowed (RFC 7489 6.6.3)")
@@ -55,7 +55,7 @@ def extra_of(domain: str, records: Sequence[Json], settings: PortalSettings) -> 
         need(_txt(policy, text), "forged mail from this domain goes to spam (DMARC)")
 
     tls = f"_smtp._tls.{domain}"
-    if reports and not at(tls, "CNAME") and not any(_says(record, TLS_RPT) for record in at(tls, "TXT")):
+    if reports and not at(tls, "CNAME") and not any(is_tls_rpt(_text(record)) for record in at(tls, "TXT")):
         need(_txt(tls, f"v=TLSRPTv1; rua={reports}"), "other servers report failed encryption there (TLS-RPT)")
     return Extra(tuple(needed), tuple(settings.mail_spf.split()), tuple(changes), tuple(problems), reasons)
 
@@ -82,9 +82,8 @@ def _dkim(name: str, value: str) -> Json:
 
 
 def _txt(name: str, text: str) -> Json:
-    chunks = [text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)]
-    return {"type": "TXT", "name": name, "content": " ".join(f'"{chunk}"' for chunk in chunks), "ttl": 1}
+    return {"type": "TXT", "name": name, "content": spelled(text), "ttl": 1}
 
 
-def _says(record: Json, version: str) -> bool:
-    return text_of(record.get("content") or "").lower().replace(" ", "").startswith(version)
+def _text(record: Json) -> str:
+    return text_of(record.get("content") or "")

@@ -1,6 +1,6 @@
 """A domain that receives mail, in one action: what is shown, what is refused, who may do what.
 
-    mail_domains = MailDomains.of(cloudflare, room, posture, db, runner, plans, clock, settings)
+    mail_domains = MailDomains.of(cloudflare, room, db, runner, plans, clock, settings)
     plan = await mail_domains.plan(actor, NewDomainPlan(domain="example.co.jp"))
     operation = await mail_domains.apply(actor, plan.id, wanted, confirm)
 
@@ -11,7 +11,8 @@ back, and takes away only what was made for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kit.clock import Clock, now_utc
@@ -22,7 +23,6 @@ from portal.actor import Actor
 from portal.auth.dependencies import require_typed_name
 from portal.auth.sealing import Seal
 from portal.db import Database
-from portal.dns.posture.service import Posture
 from portal.dns.posture.suffixes import registrable
 from portal.dns.records.names import unicode_name
 from portal.dns.service import DnsRoom
@@ -97,7 +97,6 @@ class MailDomains:
         cls,
         cf: Cloudflare | None,
         room: DnsRoom,
-        posture: Posture,
         db: Database,
         runner: Runner,
         plans: Plans,
@@ -133,16 +132,20 @@ class MailDomains:
     async def names(self) -> list[str]:
         """The domains that Homeport receives mail for: the settings' and the added ones."""
         rows = await self._db.read(store.all_of)
-        return sorted({*self._settings.edge_zones, *(self._added() or ()), *(row.domain for row in rows)})
+        return self._named(await asyncio.to_thread(self._added), (row.domain for row in rows))
 
     async def domains(self) -> MailDomainList:
         rows = {row.domain: row for row in await self._db.read(store.all_of)}
-        at_edge = self._at_edge()
-        views = [self._view(name, rows.get(name), at_edge) for name in await self.names()]
-        return MailDomainList(domains=views, not_ready=self._not_ready())
+        added = await asyncio.to_thread(self._added)
+        at_edge = frozenset({*self._settings.edge_zones, *added}) if added is not None else None  # None: not known
+        views = [self._view(name, rows.get(name), at_edge) for name in self._named(added, rows)]
+        return MailDomainList(domains=views, not_ready=await asyncio.to_thread(self._not_ready))
+
+    def _named(self, added: tuple[str, ...] | None, noted: Iterable[str]) -> list[str]:
+        return sorted({*self._settings.edge_zones, *(added or ()), *noted})
 
     def _added(self) -> tuple[str, ...] | None:
-        """The domains that edge.json names; None when it cannot be read."""
+        """The domains that edge.json names; None when it cannot be read. Reads a file, as the next one does."""
         try:
             return Ownership.load(self._settings.state_dir).zones
         except OwnershipError as error:
@@ -152,11 +155,6 @@ class MailDomains:
     def _is_recorded(self, domain: str) -> bool:
         """Whether something was made for it, also where nothing names it any more. Raise OwnershipError."""
         return any(thing.zone == domain for thing in Ownership.load(self._settings.state_dir))
-
-    def _at_edge(self) -> frozenset[str] | None:
-        """The domains whose mail the edge takes; None when that is not known."""
-        added = self._added()
-        return frozenset({*self._settings.edge_zones, *added}) if added is not None else None
 
     def _view(self, name: str, row: MailDomainRow | None, at_edge: frozenset[str] | None) -> MailDomainView:
         is_at_edge = at_edge is None or name in at_edge
@@ -193,11 +191,12 @@ class MailDomains:
         """Raise MailDomainRefused, NoSuchMailDomain, MailDomainsNotReady, a Cloudflare problem."""
         domain = mail_domain(wanted.domain)
         mailbox = _mailbox(wanted.mailbox, domain)
-        recipe = self._ready()
+        recipe = await self._ready()
         row = await recipe.row(domain)
         async with explained():
             if wanted.act == "remove":
-                if row is None and domain not in await self.names() and not self._is_recorded(domain):
+                is_named = row is not None or domain in await self.names()
+                if not is_named and not await asyncio.to_thread(self._is_recorded, domain):
                     raise NoSuchMailDomain(f"Homeport receives no mail for {unicode_name(domain)}")
                 survey = await recipe.surveyor.remove(domain, row)
             else:
@@ -235,7 +234,7 @@ class MailDomains:
         confirm  raises unless whoever asks has just proven who they are
         raises   MailDomainConflict, TypedNameRequired, what `confirm` and Plans.apply raise
         """
-        self._ready()
+        await self._ready()
         plan, asked, shown = await self._kept(plan_id)
         if shown["conflicts"]:
             said = "; ".join(f"{each['what']} ({each['way_out']})" for each in shown["conflicts"])
@@ -256,7 +255,7 @@ class MailDomains:
     async def canary(self, actor: Actor, domain: str) -> OperationView:
         """Send a canary, or without a relay wait for any mail. Raise NoSuchMailDomain, MailDomainsNotReady."""
         domain = mail_domain(domain)
-        recipe = self._ready()
+        recipe = await self._ready()
         row = await recipe.row(domain)
         if row is None or row.wanted != "add":
             raise NoSuchMailDomain(f"{unicode_name(domain)} was not added; `homeport domain add {domain}` does it")
@@ -272,9 +271,9 @@ class MailDomains:
 
     # -- what they share ----------------------------------------------------------------------------------------------
 
-    def _ready(self) -> Recipe:
+    async def _ready(self) -> Recipe:
         """Raise MailDomainsNotReady."""
-        lines = self._not_ready()
+        lines = await asyncio.to_thread(self._not_ready)
         if lines or self._recipe is None:
             lines = lines or ["the portal was started before everything was set: start it again"]
             raise MailDomainsNotReady("; ".join(lines), missing=lines)
@@ -315,10 +314,11 @@ class MailDomains:
 
     async def _refresh_lists(self) -> None:
         """Lists of recipients age: those of the added domains are pushed again, as the mail server has them now."""
-        if self._recipe is None or self._not_ready():
+        lacking = await asyncio.to_thread(self._not_ready)
+        if self._recipe is None or lacking:
             return
         rows = {row.domain: row for row in await self._db.read(store.all_of)}
-        for domain in self._added() or ():
+        for domain in await asyncio.to_thread(self._added) or ():
             if domain in self._settings.edge_zones or domain not in rows or rows[domain].wanted != "add":
                 continue
             try:

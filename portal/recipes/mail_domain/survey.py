@@ -1,6 +1,6 @@
 """What is left to do for a domain to be a mail domain, or to be none any more. Looks, and changes nothing.
 
-    survey = await surveyor.add("example.org", Asked(mailbox="postmaster"))
+    survey = await surveyor.remove("example.org", row)
     survey.items       # what would change, in the order in which it is done
     survey.conflicts   # while there is one, nothing can be done
 

@@ -22,9 +22,11 @@ from kit.problem import Problem
 from portal.auth.sealing import Seal, SealBroken
 from portal.db import Database
 from portal.dns.service import DnsRoom
+from portal.edge.desired import NotReady
 from portal.edge.ownership import Ownership, locked
 from portal.edge.service import EdgeService, Planned
-from portal.integrations.cloudflare import Cloudflare, telling
+from portal.edge.worker_client import WorkerError
+from portal.integrations.cloudflare import Cloudflare, CloudflareError, telling
 from portal.mailboxes import passwords
 from portal.mailboxes.database import MailDatabase
 from portal.operations.plans import Order
@@ -195,10 +197,15 @@ class Recipe:
 
     async def _take_over(self, domain: str) -> None:
         """A domain whose zone was in order already is remembered all the same."""
+        state_dir = self.settings.state_dir
         if domain in self.settings.edge_zones:
             return
-        with locked(self.settings.state_dir):
-            Ownership.load(self.settings.state_dir).add_zone(domain)
+
+        def remember() -> None:
+            with locked(state_dir):
+                Ownership.load(state_dir).add_zone(domain)
+
+        await asyncio.to_thread(remember)
 
     async def push(self, domain: str, say: Callable[[str], None]) -> str:
         """Push the list of recipients of a domain, as the mail server has them now; say so in one line."""
@@ -299,7 +306,7 @@ class Recipe:
             way.append(
                 f"the Worker says: {', '.join(counts) or 'no bucket'}" + ("; the mail API fails" if fails else "")
             )
-        except Exception as error:  # whatever it is: this is the end of a story that is told anyway
+        except (CloudflareError, WorkerError, NotReady) as error:  # one line, safe to show; no other's text is
             way.append(f"the Worker could not be asked: {str(error)[:200]}")
         return "; ".join(way)
 

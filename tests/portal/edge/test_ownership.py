@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import structlog
 
 from portal.edge.ownership import (
     RECIPIENTS_KEY_NAME,
@@ -16,6 +17,7 @@ from portal.edge.ownership import (
     OwnershipError,
     Thing,
     locked,
+    marker_of,
     recipients_key,
 )
 
@@ -48,6 +50,25 @@ def test_nothing_is_written_before_something_is_owned(tmp_path: Path) -> None:
     assert owned.marker == f"homeport-edge-{owned.installation}"
 
 
+def test_marker_is_known_as_long_as_something_is_recorded(tmp_path: Path) -> None:
+    marker = marker_of(tmp_path)
+    assert marker() is None  # each look would draw another id
+    owned = Ownership.load(tmp_path)
+    owned.intend(BUCKET)
+    assert marker() == owned.marker
+
+
+def test_record_that_cannot_be_read_is_logged_once_until_it_can(tmp_path: Path) -> None:
+    marker, path = marker_of(tmp_path), tmp_path / "edge.json"
+    Ownership.load(tmp_path).intend(BUCKET)
+    good = path.read_bytes()
+    with structlog.testing.capture_logs() as logs:
+        for content in (b"{", b"{", good, b"{"):
+            path.write_bytes(content)
+            assert (marker() is None) is (content == b"{")
+    assert [each["event"] for each in logs] == ["edge_record_unreadable"] * 2
+
+
 def test_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     Ownership.load(tmp_path).intend(BUCKET)
     assert stat.S_IMODE((tmp_path / "edge.json").stat().st_mode) == 0o600
@@ -56,7 +77,7 @@ def test_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_changed_new_and_removed_secrets_are_noticed_without_keeping_them(tmp_path: Path) -> None:
     owned = Ownership.load(tmp_path)
     assert owned.changed_secrets({"KEY": "canary-one"}) == ["KEY"]
-    owned.remember_secrets({"KEY": "canary-one", "OLD": "canary-two"})
+    owned.remember_digests(owned.digests_of({"KEY": "canary-one", "OLD": "canary-two"}))
     again = Ownership.load(tmp_path)
     assert again.changed_secrets({"KEY": "canary-one", "OLD": "canary-two"}) == []
     assert again.changed_secrets({"KEY": "canary-ONE", "NEW": "canary-three"}) == ["KEY", "NEW", "OLD"]
@@ -67,7 +88,8 @@ def test_same_secret_has_another_digest_elsewhere(tmp_path: Path) -> None:
     digests = set()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        Ownership.load(tmp_path / name).remember_secrets({"A": "canary", "B": "canary"})
+        owned = Ownership.load(tmp_path / name)
+        owned.remember_digests(owned.digests_of({"A": "canary", "B": "canary"}))
         digests |= set(json.loads((tmp_path / name / "edge.json").read_bytes())["digests"].values())
     assert len(digests) == 4
 

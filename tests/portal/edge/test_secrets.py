@@ -7,12 +7,22 @@ import os
 import stat
 import subprocess
 import sys
-from collections import deque
+import threading
+from collections import UserDict, deque
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from portal.integrations.cloudflare import CloudflareError
+from kit.clock import SystemClock
+from portal.edge import desired
+from portal.edge.account_acts import AccountActs
+from portal.edge.ownership import Kind, Ownership, recipients_key
+from portal.edge.service import secrets_of
+from portal.edge.steps import Act, Step
+from portal.integrations.cloudflare import Cloudflare, CloudflareError
+from portal.settings import EdgeSettings
 from tests.fakes.cloudflare import CloudflareFake
 from tests.portal.conftest import HOME, Edge
 from tests.portal.worker_stub import WorkerStub
@@ -131,3 +141,57 @@ async def test_error_that_quotes_a_key_made_in_the_same_run_is_cut(edge: Edge, c
         planned = service.plan(await service.look(), may_adopt=False, may_replace_mail=False)
         with pytest.raises(CloudflareError, match=r"Invalid binding: \[redacted\]"):
             await service.deploy(planned)
+
+
+async def test_error_that_quotes_a_key_put_in_place_after_the_start_is_cut(edge: Edge, cf: CloudflareFake) -> None:
+    edge.state_dir.mkdir()
+    edge.settings["edge_alert_webhook"] = "https://alerts.elsewhere.example/" + PART
+    async with edge.service() as service:
+        said = f"Invalid binding: {edge.new_key()} for {edge.settings['edge_alert_webhook']}"
+        cf.fail("PUT", "/workers/scripts/homeport-mail$", 400, message=said)
+        planned = service.plan(await service.look(), may_adopt=False, may_replace_mail=False)
+        with pytest.raises(CloudflareError, match=r"Invalid binding: \[redacted\] for \[redacted\]"):
+            await service.deploy(planned)
+
+
+@pytest.mark.parametrize("missing", ["keys", "recipients"])
+def test_key_that_is_missing_keeps_no_other_from_being_known(edge: Edge, missing: str) -> None:
+    secret = edge.new_key()
+    edge.state_dir.mkdir()
+    key = recipients_key(edge.state_dir, make=True)
+    assert key is not None
+    if missing == "keys":
+        edge.keys_file.unlink()
+    else:
+        (edge.state_dir / "edge-recipients.key").write_text("not hex")
+    found = secrets_of(EdgeSettings.load(edge.environment))
+    assert found == ([key.hex()] if missing == "keys" else [secret])
+
+
+class Watched(UserDict[str, str]):
+    """Secrets that know in which threads all of them were read."""
+
+    threads: set[int]
+
+    def __iter__(self) -> Iterator[str]:
+        self.threads.add(threading.get_ident())
+        return super().__iter__()
+
+
+async def test_digests_are_made_beside_the_event_loop(edge: Edge) -> None:
+    """They are slow on purpose, and there may be five of them."""
+    edge.state_dir.mkdir()
+    async with edge.service() as service:
+        await service.deploy(service.plan(await service.look(), may_adopt=False, may_replace_mail=False))
+    settings, owned = EdgeSettings.load(edge.environment), Ownership.load(edge.state_dir)
+    wish = desired.build(settings, bytes(32))
+    secrets = Watched(wish.secrets)
+    secrets.threads = set()
+    token, account, url = settings.cloudflare_token, settings.cloudflare_account, settings.cloudflare_url
+    async with Cloudflare(token, account=account, url=url, say=lambda _: None) as cf:
+        acts = AccountActs(cf, owned, SystemClock(), lambda _: None, replace(wish, secrets=secrets))
+        upload = acts.table()[Kind.WORKER, Act.CHANGE]
+        await upload(Step(Kind.WORKER, Act.CHANGE, None, settings.edge_name, None, None, ""))
+    assert secrets.threads
+    assert threading.get_ident() not in secrets.threads
+    assert owned.changed_secrets(wish.secrets) == []

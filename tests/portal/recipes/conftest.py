@@ -18,7 +18,6 @@ from pydantic import SecretStr
 
 from kit.clock import SystemClock
 from portal.actor import Actor
-from portal.dns.posture.service import Posture
 from portal.dns.service import DnsRoom
 from portal.integrations.cloudflare import Cloudflare
 from portal.mailboxes.database import MailDatabase
@@ -149,8 +148,7 @@ class Desk:
             runner = Runner(database, hub, clock, recheck_waits_s=(0.05,))
             plans = Plans(database, runner, clock)
             room = DnsRoom.of(cloudflare, database, hub, runner, plans, Uses({}), clock, settings)
-            posture = Posture.of(cloudflare, room, clock, settings)
-            service = MailDomains.of(cloudflare, room, posture, database, runner, plans, clock, settings)
+            service = MailDomains.of(cloudflare, room, database, runner, plans, clock, settings)
             room.begin()
             service.begin()
             await runner.recover()

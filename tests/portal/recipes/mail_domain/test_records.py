@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from portal.dns.records.text import chunks
 from portal.edge.dns import Extra, compare
-from portal.integrations.records import Json
+from portal.integrations.records import Json, text_of
 from portal.recipes.mail_domain.records import extra_of, raised_dmarc
 from portal.settings import PortalSettings
 
@@ -87,6 +88,20 @@ def test_what_only_a_person_can_decide_is_left(present: list[Json], said: str) -
     (problem,) = extra.problems
     assert said in problem
     assert not extra.changes
+
+
+def test_record_of_another_version_is_no_policy() -> None:
+    present = [record("TXT", f"_dmarc.{ZONE}", "v=DMARC10; p=none"), record("TXT", f"_smtp._tls.{ZONE}", "v=TLSRPT")]
+    extra = extra_of(ZONE, present, settings(mail_dmarc_rua="r@home.example"))
+    assert [each["name"] for each in extra.needed] == [f"_dmarc.{ZONE}", f"_smtp._tls.{ZONE}"]
+    assert (extra.changes, extra.problems) == ((), ())
+
+
+def test_key_is_split_by_octets_and_what_ends_a_string_is_escaped() -> None:
+    text = 'v=DKIM1; n="\u3042\\"; p=' + "\u3042" * 100
+    (dkim, _) = extra_of(ZONE, [], settings(mail_dkim=(f"s1={text}",))).needed
+    assert text_of(dkim["content"]) == text
+    assert [len(each) for each in chunks(dkim["content"])] == [255, 66]
 
 
 def test_policy_that_somebody_else_keeps_by_cname_is_left() -> None:
