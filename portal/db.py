@@ -64,7 +64,11 @@ DEADLOCK_ATTEMPTS = 3
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _DEADLOCKS = frozenset({1213, 1020})  # ER_LOCK_DEADLOCK, ER_CHECKREAD; the server has rolled back
-_UNAVAILABLE = frozenset({1040, 1205, 2002, 2003, 2006, 2013})  # too many connections, lock wait, connection lost
+# Too many connections, lock wait, connection lost; disk full, table (or its tablespace) full.
+_UNAVAILABLE = frozenset({1040, 1205, 2002, 2003, 2006, 2013, 1021, 1114})
+_SQLITE_UNAVAILABLE = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+)
 _IS_READ = "homeport_is_read"
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -73,7 +77,8 @@ _SESSION = (
 
 
 class DatabaseUnavailable(Problem):
-    """The database gave no answer in time, or cannot be reached. Nothing was changed by this request."""
+    """The database gave no answer in time, cannot be reached, or cannot write: its disk is full, fails or is read-only.
+    Nothing was changed by this request."""
 
     status, type, title = 503, "database-unavailable", "Database is unavailable"
 
@@ -290,9 +295,8 @@ def _code(error: DBAPIError) -> int | None:
 
 
 def _raise_if_unavailable(error: DBAPIError) -> None:
-    is_busy = isinstance(error.orig, sqlite3.OperationalError) and getattr(
-        error.orig, "sqlite_errorcode", 0
-    ) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
-    if is_busy or error.connection_invalidated or _code(error) in _UNAVAILABLE:
+    is_sqlite = isinstance(error.orig, sqlite3.OperationalError)
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF if is_sqlite else None  # without what extends it
+    if sqlite_code in _SQLITE_UNAVAILABLE or error.connection_invalidated or _code(error) in _UNAVAILABLE:
         log.warning("database_unavailable", error=str(error.orig))
         raise DatabaseUnavailable(headers={"Retry-After": "5"}) from error

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from kit.clock import Clock, now_utc
 from kit.logging import get_logger
 from kit.problem import Problem
 from portal.dns.batches import Batch, are_there, end_of, limit_of, plan_batches
-from portal.dns.journal import ApplyJournal
+from portal.dns.journal import ApplyJournal, State
 from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, DnsChangeRefused
 from portal.dns.records.values import keyed, value_of
 from portal.dns.zones import Zones
@@ -60,8 +60,12 @@ class ZoneRecords:
 
     async def look(self, target: str, names: Sequence[str]) -> Mapping[str, Value]:
         """Raise NoSuchZone, or a Cloudflare problem."""
-        state = await self._zones.read(target)
-        return {name: value_of(state.records[name]) for name in names if name in state.records}
+        records = (await self._zones.read(target)).records
+
+        def values() -> dict[str, Value]:
+            return {name: value_of(records[name]) for name in names if name in records}
+
+        return await asyncio.to_thread(values)
 
     async def put(self, order: Order, progress: Progress) -> Mapping[str, Any]:
         """
@@ -72,8 +76,8 @@ class ZoneRecords:
         with telling(progress.note):
             keys = [change.name for change in order.changes]
             async with self._zones.changing(order.target, progress.operation_id, keys=keys) as state:
-                _check(order.changes, state.records)
-                batches = plan_batches(order.changes, state.records, limit=limit_of(state.plan))
+                await asyncio.to_thread(_check, order.changes, state.records)
+                batches = await _batches(order.changes, state.records, limit_of(state.plan))
                 if len(batches) == 1:
                     await self._put_whole(state.zone, batches[0])
                 elif batches:
@@ -93,12 +97,16 @@ class ZoneRecords:
         Now, because whatever is changed next would hide it.
         """
         changed: dict[str, Value] = {change.name: change.after for change in order.changes}
-        after = {key: record for key, record in {**before, **changed}.items() if record is not None}
+
+        def end(changes: Sequence[Change]) -> Literal["done", "reverted"] | None:
+            after = {key: record for key, record in {**before, **changed}.items() if record is not None}
+            return end_of(changes, after)
+
         try:
             for row in await self._journal.unfinished(running={operation_id}):
                 changes = await self._changes_of(row.plan_id) if row.zone == order.target else None
-                if changes is not None and (end := end_of(changes, after)):
-                    await self._journal.settle(row.zone, row.operation_id, end)
+                if changes is not None and (ended := await asyncio.to_thread(end, changes)):
+                    await self._journal.settle(row.zone, row.operation_id, ended)
         except Problem as problem:  # the change itself has come about
             log.warning("dns_journal_not_settled", zone=order.target, error=problem.type)
 
@@ -128,15 +136,23 @@ class ZoneRecords:
             changes=len(order.changes),
             at=now_utc(self._clock),
         )
-        for done, batch in enumerate(batches):
-            progress.note(f"transaction {done + 1} of {len(batches)}: {len(batch)} records")
-            progress.at(done, len(batches))
-            try:
-                await self._send(zone, batch)
-            except CloudflareError as error:
-                await self._put_back(zone, batches[: done + 1], error, limit, progress)
-            await self._journal.note(operation_id, done=done + 1)
-        await self._journal.note(operation_id, done=len(batches), state="done")
+        done = 0
+        try:
+            for done, batch in enumerate(batches):
+                progress.note(f"transaction {done + 1} of {len(batches)}: {len(batch)} records")
+                progress.at(done, len(batches))
+                try:
+                    await self._send(zone, batch)
+                except CloudflareError as error:
+                    await self._put_back(zone, batches[: done + 1], error, limit, progress)
+                await self._note(operation_id, done=done + 1)
+        except Problem:  # what `_put_back` says, and has noted
+            raise
+        except Exception as error:  # a defect, after which nobody knows enough to put anything back
+            why = f"transaction {done + 1} ended unexpectedly: {type(error).__name__}"
+            await self._note(operation_id, done=done, state="open", detail=why)
+            raise
+        await self._note(operation_id, done=len(batches), state="done")
 
     async def _put_back(
         self, zone: Zone, batches: Sequence[Batch], error: CloudflareError, limit: int, progress: Progress
@@ -149,13 +165,12 @@ class ZoneRecords:
         try:
             for batch in reversed(batches):
                 present = await self._present(zone)
-                is_done = batch is not batches[-1] or are_there(batch.changes, present)
-                changes = [each for each in batch.inverse() if is_done and _value(present.get(each.name)) != each.after]
-                for back in plan_batches(changes, present, limit=limit):
+                changes = await asyncio.to_thread(_left_of, batch, present, is_sure=batch is not batches[-1])
+                for back in await _batches(changes, present, limit):
                     progress.note(f"putting {len(back)} records back")
                     await self._send(zone, back)
                 left = min(left, batches.index(batch))
-            if is_in_doubt(error) and not are_there(batches[-1].inverse(), await self._present(zone)):
+            if is_in_doubt(error) and not await self._are_there(batches[-1].inverse(), zone):
                 await self._stay_open(f"{failed}; it was carried out later all the same", left, operation_id)
         except CloudflareError as again:
             await self._stay_open(f"{failed}; putting back what was done failed too: {again}", left, operation_id)
@@ -164,27 +179,50 @@ class ZoneRecords:
             why = f"{name!r} was changed or removed by somebody else"
             await self._stay_open(f"{failed}; putting back what was done failed too: {why}", left, operation_id)
         if done == 0:
-            await self._journal.note(operation_id, done=0, state="reverted", detail=failed)
+            await self._note(operation_id, done=0, state="reverted", detail=failed)
             raise _refused(error) from error
-        await self._journal.note(operation_id, done=0, state="reverted", detail=failed)
+        await self._note(operation_id, done=0, state="reverted", detail=failed)
         raise DnsApplyReverted(failed) from error
 
     async def _stay_open(self, detail: str, done: int, operation_id: str) -> NoReturn:
-        await self._journal.note(operation_id, done=done, state="open", detail=detail)
+        await self._note(operation_id, done=done, state="open", detail=detail)
         raise DnsApplyUnfinished(detail, operation=operation_id)
+
+    async def _note(self, operation_id: str, *, done: int, state: State = "running", detail: str = "") -> None:
+        """Write the journal, if the database lets us. What is at Cloudflare is so whatever is noted of it: a row that
+        lags behind is compared with the zone, and settled, when it is read next."""
+        try:
+            await self._journal.note(operation_id, done=done, state=state, detail=detail)
+        except Problem as problem:
+            log.warning("dns_journal_not_written", operation=operation_id, done=done, state=state, error=problem.type)
 
     async def _send(self, zone: Zone, batch: Batch) -> None:
         """One transaction. Raise CloudflareError; then it has not happened, as far as anybody could see."""
 
         async def settled() -> bool | None:
-            return True if are_there(batch.changes, await self._present(zone)) else None
+            return await self._are_there(batch.changes, zone) or None
 
         assert self._cf is not None  # or `changing` had refused
         await self._cf.change("dns.records.batch", zone=zone, settled=settled, **batch.body())
 
+    async def _are_there(self, changes: Sequence[Change], zone: Zone) -> bool:
+        return await asyncio.to_thread(are_there, changes, await self._present(zone))
+
     async def _present(self, zone: Zone) -> dict[str, Json]:
         assert self._cf is not None
         return await asyncio.to_thread(keyed, await self._cf.records(zone))
+
+
+async def _batches(changes: Sequence[Change], present: Mapping[str, Json], limit: int) -> list[Batch]:
+    """As plan_batches, in a thread."""
+    return await asyncio.to_thread(plan_batches, changes, present, limit=limit)
+
+
+def _left_of(batch: Batch, present: Mapping[str, Json], *, is_sure: bool) -> list[Change]:
+    """What takes a batch back, but for what is so already. is_sure: it has come about; else that is looked at."""
+    if not is_sure and not are_there(batch.changes, present):
+        return []
+    return [each for each in batch.inverse() if _value(present.get(each.name)) != each.after]
 
 
 def _check(changes: Sequence[Change], present: Mapping[str, Json]) -> None:

@@ -188,7 +188,7 @@ class DnsRoom:
         return RecordPage(
             zone=self._zone(state, drift, await self.mail_domains()),
             connection=self._connection(),
-            records=[record_view(zone, state.records[key], key) for key in page],
+            records=[record_view(state.records[key], key) for key in page],
             matching=len(keys),
             total=len(state.records),
             types=listing.types,
@@ -202,7 +202,7 @@ class DnsRoom:
         record = _of(state, key)
         found = await self._uses.of("record", f"{record['type']} {record['name']}")
         return RecordDetail(
-            record=record_view(zone, record, key),
+            record=record_view(record, key),
             used_by=[UseView.of(use) for use in found.uses],
             silent_rooms=list(found.silent_rooms),
             last_change=await self.machine.last_change(zone, key),
@@ -233,7 +233,7 @@ class DnsRoom:
 
         value, findings = await asyncio.to_thread(checked)
         return CheckedRecord(
-            record=None if value is None else record_view(zone, value, key_of(value)),
+            record=None if value is None else record_view(value, key_of(value)),
             problems=[problem_view(finding) for finding in findings],
         )
 
@@ -280,7 +280,7 @@ class DnsRoom:
         if errors and is_replacing:
             told = [described(finding) for finding in errors[:MAX_TOLD]]
             raise ImportInvalid(f"{len(errors)} lines can't be read", problems=told)
-        return await self._plan(actor, zone, found.wish, skipped=found.findings)
+        return await self.plan_wish(actor, zone, found.wish, skipped=found.findings)
 
     async def plan_rollback(self, actor: Actor, zone: str, wanted: Rollback) -> DnsPlan:
         """Raise NoSuchZone, NoSuchSnapshot, or a Cloudflare problem."""
@@ -305,10 +305,15 @@ class DnsRoom:
         ends = {change.name: change.after if way == "finish" else change.before for change in plan.changes}
         return await self.plan_wish(actor, zone, ends)
 
-    async def plan_wish(self, actor: Actor, zone: str, wish: Mapping[str, Value]) -> DnsPlan:
-        """Plan a wish: record key -> value as of records.value_of, or None to be gone. Raise NoSuchZone, or a
-        Cloudflare problem."""
-        return await self._plan(actor, zone, wish)
+    async def plan_wish(
+        self, actor: Actor, zone: str, wish: Mapping[str, Value], *, skipped: Sequence[Finding] = ()
+    ) -> DnsPlan:
+        """Plan a wish: record key -> value as of records.value_of, or None to be gone.
+
+        skipped   what was left out of the wish, to be shown with the plan
+        raises    NoSuchZone, or a Cloudflare problem
+        """
+        return await self._view(await self._plans.plan(actor, APPLY, zone, wish), skipped=skipped)
 
     async def read_plan(self, zone: str, plan_id: str) -> DnsPlan:
         """Raise PlanNotFound, NoSuchZone."""
@@ -337,7 +342,7 @@ class DnsRoom:
             return await self._view(await self._plans.undo(actor, APPLY, plan_id))
         except PlanStale as stale:
             records = (await self.zones.state(zone)).records
-            if are_there(plan.changes, records):
+            if await asyncio.to_thread(are_there, plan.changes, records):
                 return await self._view(stale.plan)  # only spelled otherwise than it was sent
             raise await self._stale(stale) from stale
 
@@ -366,11 +371,6 @@ class DnsRoom:
         return await self.machine.accept(actor, zone, wanted.drift_ids)
 
     # -- within -------------------------------------------------------------------------------------------------------
-
-    async def _plan(
-        self, actor: Actor, zone: str, wish: Mapping[str, Value], *, skipped: Sequence[Finding] = ()
-    ) -> DnsPlan:
-        return await self._view(await self._plans.plan(actor, APPLY, zone, wish), skipped=skipped)
 
     async def _get(self, zone: str, plan_id: str) -> Plan:
         """Raise PlanNotFound: also for a plan of another zone, for which whoever asks may lack the permission."""
@@ -416,7 +416,7 @@ class DnsRoom:
             changes = (await self._get(row.zone, row.plan_id)).changes
         except PlanNotFound:
             return None
-        return end_of(changes, state.records)
+        return await asyncio.to_thread(end_of, changes, state.records)
 
     async def _forget(self) -> None:
         await self._journal.purge(now_utc(self._clock))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 
 from portal.dns.batches import limit_of, packed
 from portal.dns.listing import OURS
@@ -25,8 +26,6 @@ MAX_SHOWN = 500  # changes of a plan that are shown; its counts have all
 MAX_ASKED = 50  # names that are asked for what depends on them
 ASKED_FIRST = ("MX", "TXT", "CNAME")  # more than one thing tends to depend on them
 
-_PLAN = ("id", "act", "target", "created_at", "expires_at", "undoes", "operation_id")
-
 
 def zone_view(state: ZoneState, *, now: datetime, stale_s: float, drift: int, is_mail_domain: bool) -> ZoneView:
     """stale_s: from which age on it is not called the present."""
@@ -45,9 +44,9 @@ def zone_view(state: ZoneState, *, now: datetime, stale_s: float, drift: int, is
     )
 
 
-def record_view(zone: str, record: Json, key: str) -> RecordView:
+def record_view(record: Json, key: str) -> RecordView:
     """Of a record as Cloudflare sent it, or of a plan's value."""
-    return view(zone, record, key=key, marker=OURS)
+    return view(record, key=key, marker=OURS)
 
 
 def problem_view(finding: Finding) -> RecordProblem:
@@ -76,7 +75,11 @@ def counted(pairs: Sequence[Paired]) -> dict[str, int]:
 
 def needs_step_up(changes: Sequence[Change]) -> bool:
     """Whether a plan takes a record away, or changes more than one."""
-    counts = counted(paired(changes))
+    return is_protected(counted(paired(changes)))
+
+
+def is_protected(counts: Mapping[str, int]) -> bool:
+    """Whether so many changes of each kind ask for a fresh factor. What is shown and what is asked for are the same."""
     return counts["delete"] > 0 or sum(counts.values()) > 1
 
 
@@ -128,40 +131,48 @@ def plan_view(
     zone_plan  Cloudflare's plan of the zone, which says how much goes into one transaction
     """
     counts = counted(pairs)
-    is_protected = counts["delete"] > 0 or sum(counts.values()) > 1
+    protected = is_protected(counts)
     changing = {change.name for change in plan.changes}
     unchanged = sorted(plan.wish.keys() - changing)
     return DnsPlan(
-        **{name: getattr(plan, name) for name in _PLAN},
-        changes=[_change(plan.target, each, is_protected, uses, warned) for each in pairs[:MAX_SHOWN]],
+        **head_of(plan),
+        changes=[_change(each, uses, warned, is_protected=protected) for each in pairs[:MAX_SHOWN]],
         counts=counts | {"unchanged": len(unchanged)},
         unchanged=unchanged[:MAX_SHOWN],
         silent_rooms=sorted({room for each in uses.values() for room in each.silent_rooms}),
-        needs_step_up=is_protected,
+        needs_step_up=protected,
         batches=len(packed(pairs, limit=limit_of(zone_plan))),
         skipped=[problem_view(finding) for finding in skipped],
     )
 
 
 def _change(
-    zone: str,
     paired: Paired,
-    is_protected: bool,
     uses: Mapping[str, Found],
     warned: Mapping[str, Sequence[Finding]],
+    *,
+    is_protected: bool,
 ) -> RecordChange:
     before, after = paired.before, paired.after
     return RecordChange(
         name=paired.name,
         act=paired.act,
         keys=paired.keys,
-        before=None if before is None else record_view(zone, before, paired.keys[0]),
-        after=None if after is None else record_view(zone, after, paired.keys[-1]),
+        before=None if before is None else record_view(before, paired.keys[0]),
+        after=None if after is None else record_view(after, paired.keys[-1]),
         fields=paired.fields,
         is_protected=is_protected,
         used_by=_used_by(paired, uses),
         warnings=[problem_view(finding) for finding in warned.get(paired.keys[-1], ())],
     )
+
+
+def head_of(plan: Plan) -> dict[str, Any]:
+    """What is shown of a plan whatever it is about."""
+    return {name: getattr(plan, name) for name in _HEAD}
+
+
+_HEAD = ("id", "act", "target", "created_at", "expires_at", "undoes", "operation_id")
 
 
 def _used_by(paired: Paired, uses: Mapping[str, Found]) -> list[UseView] | None:

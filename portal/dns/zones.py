@@ -6,7 +6,8 @@
     async with zones.changing("example.com", operation_id) as before: ...
 
 Every read is compared with the one before it by the time machine, which notes what Homeport did not do. What changes
-within `changing` is ours. One reading of a zone is under way at a time; who asks meanwhile gets the next one, together.
+within `changing` is ours, as far as its keys were named; all of it, when they aren't known. One reading of a zone is
+under way at a time; who asks meanwhile gets the next one, together.
 
 While Cloudflare is silent the last known state stays, with its time and the reason; after a restart it comes from the
 time machine. A page never waits longer than WAIT_S for something fresher than what there is.
@@ -258,7 +259,10 @@ class Zones:
             log.warning("dns_zone_not_read", zone=name, error=str(error))
             return
         if self._clock.monotonic() - kept.kept_at >= HOURLY_S:
-            await self._keep(kept, "hourly", None)
+            try:
+                await self._keep(kept, "hourly", None)
+            except Problem as problem:  # the other zones are read and shown without a database too
+                log.warning("dns_zone_not_kept", zone=name, error=problem.type)
 
     # -- the list of zones --------------------------------------------------------------------------------------------
 
@@ -281,11 +285,11 @@ class Zones:
         kept = self._kept.get(name)
         if kept is not None and kept.state.zone.id:
             return kept
-        if self._list_good:
-            raise NoSuchZone(f"the account has no zone {name}, or the token may not see it")
-        if self._list_failure is not None:
+        if self._list_failure is not None:  # an older list knows nothing of a zone that was added since
             raise as_problem(self._list_failure.error)
-        raise CloudflareSilent("Cloudflare has not listed the account's zones yet")
+        if now - self._listed_at <= ASK_AGAIN_S:
+            raise NoSuchZone(f"the account has no zone {name}, or the token may not see it")
+        raise CloudflareSilent(f"Cloudflare takes longer than {FIRST_WAIT_S:g} s to list the account's zones")
 
     async def _list(self) -> None:
         """Read the list, or take what a reading that began after this call has brought. Raise CloudflareError."""
@@ -367,14 +371,15 @@ class Zones:
             except CloudflareError as error:
                 kept.failure, kept.failed_at = _Failure(number, error), self._clock.monotonic()
                 self.connection.failed(error, at)
-                self._show(kept, replace(kept.state, error=str(error)))
+                self._show(kept, replace(kept.state, error=str(error)), is_other=kept.state.error != str(error))
                 raise
             self.connection.ok(at, on=f"zone {zone.name}")
             state = await asyncio.to_thread(_with_records, kept.state, raw, at)
+            is_other = await asyncio.to_thread(_looks_other, kept.state, state)
             if at_work is None and kept.at_work is None and changes == kept.changes:
                 await self._compare(kept, state.records, at)
             kept.good = number
-            self._show(kept, state)
+            self._show(kept, state, is_other=is_other)
             return state
 
     async def _compare(self, kept: _Kept, records: Mapping[str, Json], at: datetime) -> None:
@@ -399,10 +404,10 @@ class Zones:
         )
         kept.kept_at = self._clock.monotonic()
 
-    def _show(self, kept: _Kept, state: ZoneState) -> None:
+    def _show(self, kept: _Kept, state: ZoneState, *, is_other: bool) -> None:
         """Take a newer state, and tell those who watch when it looks different."""
-        before, kept.state = kept.state, state
-        if before.error != state.error or before.records != state.records:
+        kept.state = state
+        if is_other:
             self._hub.publish(TOPIC, {"zone": state.zone.name})
 
     # -- waiting ------------------------------------------------------------------------------------------------------
@@ -433,6 +438,11 @@ class Zones:
 
 def _unread(name: str) -> ZoneState:
     return ZoneState(cloudflare.Zone("", name), "unknown", "", (), {}, None, None)
+
+
+def _looks_other(before: ZoneState, state: ZoneState) -> bool:
+    """To be asked in a thread: ten thousand records take a while."""
+    return before.error != state.error or before.records != state.records
 
 
 def _with_records(state: ZoneState, raw: Sequence[Json], at: datetime) -> ZoneState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import String, create_engine, func, inspect, select, text, update
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from portal.db import Base, Database, DatabaseUnavailable, DatabaseUrlError, UtcDateTime
@@ -254,6 +255,62 @@ async def test_sqlite_that_is_held_by_another_process_is_unavailable(
                 await impatient.run(lambda session: session.execute(text("DELETE FROM audit_head")))
             assert caught.value.headers["Retry-After"]
             assert await impatient.read(lambda session: session.scalar(text("SELECT 1"))) == 1
+
+
+async def test_sqlite_on_a_full_disk_is_unavailable_for_writing_and_readable(database_url: str) -> None:
+    with opened(database_url) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.run(lambda session: _write_much(session, "PRAGMA max_page_count = 1"))
+        await _is_readable_and_empty(database)
+
+
+async def test_sqlite_that_is_read_only_is_unavailable_for_writing_and_readable(database_url: str) -> None:
+    with opened(database_url) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.run(lambda session: _write_much(session, "PRAGMA query_only = 1"))
+        await _is_readable_and_empty(database)
+
+
+async def test_sqlite_on_a_disk_that_fails_is_unavailable_for_writing_and_readable(database_url: str) -> None:
+    """The file may grow no further: the kernel refuses the write, as a failing disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(database_url) as database:
+        await _is_readable_and_empty(database)
+        size = max(path.stat().st_size for path in Path(database_url.removeprefix("sqlite:///")).parent.iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 4096, limits[1]))
+        try:
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await database.run(_write_much)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert isinstance(caught.value.__cause__, OperationalError)
+        assert getattr(caught.value.__cause__.orig, "sqlite_errorname", "").startswith("SQLITE_IOERR")
+        await _is_readable_and_empty(database)
+
+
+def _write_much(session: Session, *first: str) -> None:
+    for statement in (*first, "CREATE TABLE much (x BLOB)", "INSERT INTO much VALUES (randomblob(4000000))"):
+        session.execute(text(statement))
+
+
+async def _is_readable_and_empty(database: Database) -> None:
+    assert await database.read(lambda session: session.scalar(text("SELECT count(*) FROM operations"))) == 0
+
+
+async def test_table_that_is_full_on_a_server_is_unavailable(mariadb: MariaDB) -> None:
+    """A disk that is full is the same to whoever writes; only a table in memory can be full on demand."""
+
+    def fill(session: Session) -> None:
+        session.execute(text("SET SESSION max_heap_table_size = 16384"))
+        session.execute(text("CREATE TABLE small (x VARCHAR(1000)) ENGINE = MEMORY"))
+        for _ in range(100):
+            session.execute(text("INSERT INTO small VALUES (REPEAT('x', 1000))"))
+
+    with opened(mariadb.new_database()) as database, pytest.raises(DatabaseUnavailable) as caught:
+        await database.run(fill)
+    assert isinstance(caught.value.__cause__, OperationalError)
+    assert caught.value.__cause__.orig is not None
+    assert caught.value.__cause__.orig.args[0] == 1114
 
 
 @pytest.mark.services

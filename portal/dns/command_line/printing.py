@@ -6,7 +6,7 @@ Contents, comments and names are strangers' text; `kit.terminal` shows what a te
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
@@ -19,11 +19,10 @@ Json = dict[str, Any]
 POLL_S = 0.25
 SHOWN_CHARACTERS = 120  # of one content
 SIGNS = {"create": "+", "change": "~", "delete": "-"}
-PARTS = ("content", "data", "priority", "ttl", "proxied", "comment", "tags", "settings")
 
 
-def show_plan(plan: Json, *, as_json: bool, how: str = "homeport dns apply") -> None:
-    """Print a plan, and the command that applies it. how: that command, without the plan's id."""
+def show_plan(plan: Json, *, as_json: bool) -> None:
+    """Print a plan, and the command that applies it."""
     if as_json:
         print_json(plan)
         return
@@ -43,7 +42,7 @@ def show_plan(plan: Json, *, as_json: bool, how: str = "homeport dns apply") -> 
     typer.echo(", ".join(f"{counts[act]:,} to {act}" for act in SIGNS if counts.get(act)))
     if plan["batches"] > 1:
         typer.echo(f"In {plan['batches']} transactions, one after another: what fails in between is put back.")
-    typer.echo(f"To do it: {how} {plan['id']}")
+    typer.echo(f"To do it: homeport dns apply {plan['id']}")
 
 
 def change_lines(change: Json) -> Iterator[str]:
@@ -101,13 +100,18 @@ def clipped(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}... ({len(text):,} characters)"
 
 
-def or_new_plan(client: Client, path: str, wanted: Json, *, as_json: bool, how: str = "homeport dns apply") -> Json:
-    """POST to a plan. When it is refused as stale, show the plan that takes its place before raising."""
+def or_new_plan(
+    client: Client, path: str, wanted: Json, *, as_json: bool, show: Callable[..., None] = show_plan
+) -> Json:
+    """POST to a plan. When it is refused as stale, show the plan that takes its place before raising.
+
+    show   prints a plan of this room, given `as_json`
+    """
     try:
         answer: Json = client.post(path, wanted)
     except PortalError as error:
-        if "counts" in (plan := error.problem.get("plan") or {}):
-            show_plan(plan, as_json=as_json, how=how)
+        if plan := error.problem.get("plan"):
+            show(plan, as_json=as_json)
         raise
     return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,18 @@ class Line:
 def read_json(text: str) -> Any:
     """Read JSON of a stranger. Raise ValueError also for what our own answers could not hold."""
     try:
-        given = json.loads(text, parse_constant=_refuse)
+        given = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair is no character
     except RecursionError as wrong:
         raise ValueError("it is nested too deep") from wrong
     return given
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):  # 1e999, which no JSON could hold again
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
 
 
 def _refuse(name: str) -> None:

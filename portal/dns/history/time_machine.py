@@ -4,8 +4,10 @@ Whoever has read a zone says so by `saw`; from one sight to the next it tells wh
 point in time that can be looked at and gone back to. Both take raw records, as Cloudflare sent them; the work is done
 in threads.
 
-    await machine.saw("example.com", records, at=now, ours=None)          # the poll: what differs was done outside
-    await machine.saw("example.com", records, at=now, ours=operation_id)  # after our own change: what differs is ours
+    await machine.saw("example.com", records, at=now, ours=None)  # the poll: what differs was done outside
+    await machine.saw("example.com", records, at=now, ours=operation_id, keys=keys)  # after our own change
+
+After our own change what differs is ours as far as its keys are named; all of it, when they aren't known.
 
 A drift is told once, on the hub and in the log, and once more whenever it becomes another one.
 """
@@ -153,10 +155,6 @@ class TimeMachine:
             next_before=str(rows[limit - 1].id) if len(rows) > limit else None,
         )
 
-    async def records_of(self, zone: str, snapshot_id: str) -> list[Json]:
-        """A snapshot's raw records. Raise NoSuchSnapshot."""
-        return (await self._snapshot(zone, snapshot_id))[1]
-
     async def unfinished_change(self, zone: str) -> str | None:
         """The operation before which a snapshot was taken, but after which the zone was not seen, since its portal has
         ended meanwhile. None when there is none."""
@@ -175,7 +173,7 @@ class TimeMachine:
 
         def compare() -> list[RecordDifference]:
             found = differences(triples(values_of(before), values_of(after)))
-            return [_difference_view(zone, each) for each in found]
+            return [_difference_view(each) for each in found]
 
         found = await asyncio.to_thread(compare)
         return ZoneDifference(
@@ -298,7 +296,7 @@ def snapshot_view(row: SnapshotRow) -> SnapshotView:
 
 def _drift_view(row: DriftRow) -> DriftView:
     changes = [(key, before, after) for key, before, after in json.loads(row.changes)]
-    before, after = _ends(row.zone, changes)
+    before, after = _ends(changes)
     return DriftView(
         id=row.id,
         zone=row.zone,
@@ -315,18 +313,18 @@ def _drift_view(row: DriftRow) -> DriftView:
     )
 
 
-def _difference_view(zone: str, difference: Difference) -> RecordDifference:
-    before, after = _ends(zone, difference.changes)
+def _difference_view(difference: Difference) -> RecordDifference:
+    before, after = _ends(difference.changes)
     paired = difference.paired
     return RecordDifference(
         name=paired.name, act=paired.act, keys=paired.keys, before=before, after=after, fields=paired.fields
     )
 
 
-def _ends(zone: str, changes: Sequence[Triple]) -> tuple[RecordView | None, RecordView | None]:
+def _ends(changes: Sequence[Triple]) -> tuple[RecordView | None, RecordView | None]:
     """A difference is of at most two records: one that was there, and one that is."""
-    before = next((view(zone, value, key=key) for key, value, _ in changes if value is not None), None)
-    after = next((view(zone, value, key=key) for key, _, value in changes if value is not None), None)
+    before = next((view(value, key=key) for key, value, _ in changes if value is not None), None)
+    after = next((view(value, key=key) for key, _, value in changes if value is not None), None)
     return before, after
 
 

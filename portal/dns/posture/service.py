@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kit.clock import Clock, now_utc
+from kit.logging import get_logger
+from kit.problem import Problem
 from portal.actor import Actor
 from portal.dns.posture import fixes, propagation
 from portal.dns.posture.checks import email_routing
@@ -39,6 +41,8 @@ from portal.integrations.records import Json
 from portal.probes import Probe
 from portal.scheduler import Job
 from portal.settings import PortalSettings
+
+log = get_logger()
 
 EVERY_S = 86_400.0
 STALE_AFTER = timedelta(hours=48)
@@ -193,7 +197,13 @@ class Posture:
         domains = await self._mail_domains()
         for name in self._kept.keys() - set(domains):
             del self._kept[name]
-        await asyncio.gather(*(check(domain) for domain in domains))
+        failures = await asyncio.gather(*(check(domain) for domain in domains), return_exceptions=True)
+        for domain, failure in zip(domains, failures, strict=True):
+            if failure is not None:  # told for each, since a job can raise only one
+                log.error("dns_posture_not_checked", domain=domain, exc_info=failure)
+        defect = next((each for each in failures if each is not None and not isinstance(each, Problem)), None)
+        if defect is not None:
+            raise defect
 
     # -- what is known -------------------------------------------------------------------------------------------------
 

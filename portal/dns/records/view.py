@@ -13,7 +13,7 @@ from portal.dns.records.values import is_locked, value_of
 from portal.dns.schemas import RecordView
 
 
-def view(zone: str, given: Mapping[str, Any], *, key: str, marker: str | None = None) -> RecordView:
+def view(given: Mapping[str, Any], *, key: str, marker: str | None = None) -> RecordView:
     """Given a record as Cloudflare sent it, or a value, return what is shown.
 
     marker   text in a comment by which Homeport knows its own

@@ -20,7 +20,7 @@ import typer
 from kit.terminal import local_time, print_json, print_table, visible
 from portal.client import AsJson, Client, PortalError, Url
 from portal.dns.command_line.asking import plan_id_of
-from portal.dns.command_line.printing import clipped, ended, show_end
+from portal.dns.command_line.printing import clipped, ended, or_new_plan, show_end
 from portal.dns.tunnel.schemas import MAX_ROUTES
 from portal.dns.tunnel.targets import clean_hostname
 
@@ -140,7 +140,7 @@ def apply(
     """Do what was planned. When something has changed since, nothing is done and the new plan is shown: exit code 1."""
     with Client.connect(url) as client:
         wanted = {"reason": reason} if reason else {}
-        operation = _or_new_plan(client, f"{_plan_path(plan_id)}/apply", wanted, as_json=as_json)
+        operation = or_new_plan(client, f"{_plan_path(plan_id)}/apply", wanted, as_json=as_json, show=_show_plan)
         show_end(ended(client, operation), as_json=as_json, back=f"homeport tunnel undo {operation['id']}")
 
 
@@ -153,23 +153,13 @@ def undo(
     """Show the way back from a plan that was applied, as a plan to `apply`. Changes nothing."""
     with Client.connect(url) as client:
         plan_id = plan_id_of(client, applied)
-        _show_plan(_or_new_plan(client, f"{_plan_path(plan_id)}/undo", {}, as_json=as_json), as_json=as_json)
+        path = f"{_plan_path(plan_id)}/undo"
+        _show_plan(or_new_plan(client, path, {}, as_json=as_json, show=_show_plan), as_json=as_json)
 
 
 def _plan(wanted: Json, url: str | None, *, as_json: bool) -> None:
     with Client.connect(url) as client:
         _show_plan(client.post(f"{PATH}/plans", wanted), as_json=as_json)
-
-
-def _or_new_plan(client: Client, path: str, wanted: Json, *, as_json: bool) -> Json:
-    """POST to a plan. When it is refused as stale, show the plan that takes its place before raising."""
-    try:
-        answer: Json = client.post(path, wanted)
-    except PortalError as error:
-        if "plan" in error.problem:
-            _show_plan(error.problem["plan"], as_json=as_json)
-        raise
-    return answer
 
 
 def _show_plan(plan: Json, *, as_json: bool) -> None:

@@ -149,7 +149,7 @@ def _record(hostname: str, tunnel_id: str, world: World) -> tuple[RecordView | N
     found = at_name or [each for name in _wildcards(hostname) for each in world.records_at(name)]
     for key, record in found:
         if tunnel_of(record) == tunnel_id:
-            shown = view(zone, record, key=key, marker=MARKER)
+            shown = view(record, key=key, marker=MARKER)
             return shown, [] if record.get("proxied") else [NOT_PROXIED]
     return None, [ELSEWHERE if found else NO_RECORD]
 
@@ -173,7 +173,7 @@ def _orphaned_records(state: TunnelState, world: World) -> list[OrphanView]:
                 tunnel_id = tunnel_of(record)
                 why = None if tunnel_id is None else why_orphaned(name, tunnel_id, state)
                 if why is not None:
-                    shown = view(zone, record, key=key, marker=MARKER)
+                    shown = view(record, key=key, marker=MARKER)
                     found.append(OrphanView(kind="record", name=name, zone=zone, why=why, record=shown))
     return sorted(found, key=lambda each: each.name)
 

@@ -34,6 +34,7 @@ from portal.dns.tunnel.schemas import (
     TunnelOverview,
 )
 from portal.dns.tunnel.subject import ACT, TIMEOUT_S, RouteChanges, target_of
+from portal.dns.views import head_of
 from portal.dns.zones import Zones, ZoneState
 from portal.integrations.cloudflare import Cloudflare, CloudflareError, MissingPermission
 from portal.integrations.cloudflare_problems import as_problem
@@ -292,7 +293,7 @@ class Tunnels:
             for change in plan.changes
         ]
         return RoutePlan(
-            **{name: getattr(plan, name) for name in _PLAN},
+            **head_of(plan),
             changes=changes,
             unchanged=sorted(plan.wish.keys() - {change.name for change in plan.changes}),
             silent_rooms=sorted({room for each in uses.values() for room in each.silent_rooms}),
@@ -307,9 +308,6 @@ class Tunnels:
         return dict(
             zip(asked, await asyncio.gather(*(self._uses.of("record", f"CNAME {name}") for name in asked)), strict=True)
         )
-
-
-_PLAN = ("id", "act", "target", "created_at", "expires_at", "undoes", "operation_id")
 
 
 def _leading_to(

@@ -9,7 +9,9 @@ A rate limiting rule that goes is the first of all when another comes: a zone ma
 
 Each step looks first, and leaves alone what is so already; what is neither as planned from nor as wished for was
 changed by somebody else, and ends it. When a step fails, what was done before is taken back in the same way, so that
-the whole has happened or has not; when that fails too, `RoutesIncomplete` says what stands.
+the whole has happened or has not; when that fails too, `RoutesIncomplete` says what stands. Nothing is taken back when
+the operation is cancelled, runs out of time or its process dies: the steps before that stand, and a new plan shows what
+is left of them.
 """
 
 from __future__ import annotations

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+import structlog
 
 from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, NothingUnfinished
+from portal.dns.records.values import key_of, value_of
 from portal.dns.schemas import ApplyDnsPlan, DnsPlan
 from portal.operations.progress import Progress
 from tests.fakes.cloudflare import CloudflareFake
 from tests.portal.dns.conftest import ANNA, HOME, Room, Stand, change, create, records_at, remove
+from tests.portal.dns.full_disk import fill_disk, long_text
 
 THREE = 450  # changes: batches of 200, 200 and 50
 BATCH = "/dns_records/batch"
@@ -214,6 +220,68 @@ async def test_cancelled_in_the_middle_it_is_unfinished(room: Room, cf: Cloudfla
     assert (await room.runner.wait(begun.id)).state == "cancelled"
     (unfinished,) = (await room.service.overview()).unfinished
     assert unfinished.batches_done == 1
+
+
+@pytest.mark.usefixtures("big")
+async def test_defect_in_the_middle_leaves_the_plan_open_and_says_so(room: Room, cf: CloudflareFake) -> None:
+    """A number that no JSON holds can't be sent; no file and no form lets one in, so the wish is made here."""
+    wish: dict[str, Any] = {}
+    for number in range(THREE):
+        settings = {"x": math.inf} if number == 300 else {}
+        value = value_of({"type": "A", "name": f"a{number:03}.{HOME}", "content": "192.0.2.1", "settings": settings})
+        wish[key_of(value)] = value
+    operation = await room.apply(await room.service.plan_wish(ANNA, HOME, wish))
+    assert (operation.state, _batches(cf)) == ("failed", [200])
+    (unfinished,) = (await room.service.overview()).unfinished
+    assert (unfinished.operation_id, unfinished.batches_done) == (operation.id, 1)
+    assert "transaction 2 ended unexpectedly" in unfinished.detail
+
+
+@pytest.mark.usefixtures("big")
+async def test_database_that_is_held_in_the_middle_keeps_no_transaction_from_being_applied(
+    stand: Stand, cf: CloudflareFake, noted: Noted, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portal.db.BUSY_S", 0.05)
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        async with stand() as room:
+            plan = await _plan(room)
+            noted["transaction 2"] = lambda: other.execute("BEGIN IMMEDIATE")
+            noted["transaction 3"] = lambda: other.execute("ROLLBACK")
+            with structlog.testing.capture_logs() as logs:
+                await room.done(plan)
+            assert "dns_journal_not_written" in [line["event"] for line in logs]
+            assert _batches(cf) == [200, 200, 200]
+            assert (await room.service.overview()).unfinished == []
+
+
+@pytest.mark.usefixtures("big")
+async def test_plan_that_was_applied_stays_done_when_the_disk_fills_meanwhile(
+    room: Room, cf: CloudflareFake, noted: Noted
+) -> None:
+    """There is room for the operation's own rows, and none for the zone as it is seen after."""
+    plan = await room.plan(*(create("TXT", f"t{number}", long_text()) for number in range(210)))
+    noted["transaction 2"] = lambda: fill_disk(room.database, spare_pages=12)
+    with structlog.testing.capture_logs() as logs:
+        await room.done(plan)
+    assert {"dns_zone_not_compared", "dns_zone_not_read_after_change"} <= {line["event"] for line in logs}
+    assert len(records_at(cf)) == len((await room.service.zones.state(HOME)).records) == 240
+
+
+@pytest.mark.usefixtures("big")
+async def test_what_takes_long_with_many_records_is_done_in_threads(room: Room, cf: CloudflareFake) -> None:
+    """The loop, which everybody else waits for, calls none of what goes through a whole zone or plan."""
+    plan = await _plan(room)
+    cf.fail("POST", BATCH, 500, skip=1)  # in doubt: looked at, and put back
+    in_loop: set[str] = set()
+    sys.setprofile(lambda frame, event, _: in_loop.add(frame.f_code.co_name) if event == "call" else None)
+    try:
+        operation = await room.apply(plan)
+    finally:
+        sys.setprofile(None)
+    assert operation.state == "failed"
+    assert "_put_back" in in_loop
+    slow = {"value_of", "key_of", "keyed", "pair", "plan_batches", "are_there", "end_of", "is_as"}
+    assert in_loop & slow == set()
 
 
 @pytest.mark.usefixtures("big")

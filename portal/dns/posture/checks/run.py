@@ -24,8 +24,14 @@ _ASKED: dict[Check, Callable[[Subject], Awaitable[Result]]] = {
 
 
 async def run(subject: Subject) -> list[Result]:
-    """In the order in which they are shown. Raises nothing that the network does."""
-    return [email_routing.check(subject), *await asyncio.gather(*(_known(subject, check) for check in _ASKED))]
+    """In the order in which they are shown. Raises nothing that the network does, and only when all have ended."""
+    checked = await asyncio.gather(*(_known(subject, check) for check in _ASKED), return_exceptions=True)
+    results = [email_routing.check(subject)]
+    for each in checked:
+        if isinstance(each, BaseException):
+            raise each
+        results.append(each)
+    return results
 
 
 async def _known(subject: Subject, check: Check) -> Result:

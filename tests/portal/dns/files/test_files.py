@@ -120,6 +120,7 @@ class TestCsv:
             ("type,name,proxied\nA,x,perhaps\n", "line-unreadable"),
             ("type,name,data\nSRV,x,[1]\n", "line-unreadable"),
             ("type,name,data\nSRV,x,{\n", "line-unreadable"),
+            ("type,name,content,settings\nA,x,192.0.2.1," + '"{""x"": 1e999}"' + "\n", "line-unreadable"),
             ("type,name,data\nSRV,x," + '"{""a"":""\\ud800""}"' + "\n", "line-unreadable"),
             ("type,name,tags\nA,x,a b\n", "line-unreadable"),
             ("type,name\nA\n", "line-unreadable"),
@@ -140,7 +141,11 @@ class TestJson:
         assert value == value_of(zone[0])
 
     @pytest.mark.parametrize(
-        "text", ["", "nonsense", "{}", '"x"', "[" * 100_000, '[{"ttl": NaN}]', '[{"type": "A", "comment": "\\ud800"}]']
+        "text",
+        [
+            *("", "nonsense", "{}", '"x"', "[" * 100_000, '[{"ttl": NaN}]', '[{"type": "A", "comment": "\\ud800"}]'),
+            '[{"type": "A", "name": "x", "content": "192.0.2.1", "settings": {"x": -1e999}}]',
+        ],
     )
     def test_what_is_no_list_of_records_is_refused(self, text: str) -> None:
         lines, found = json_file.parse(ZONE, text)

@@ -295,12 +295,12 @@ class TestSnapshots:
     async def test_what_is_no_snapshot_of_the_zone_is_not_found(self, desk: Desk, number: str) -> None:
         await desk.keep(record())
         with pytest.raises(NoSuchSnapshot):
-            await desk.machine.records_of(HOME, number)
+            await desk.machine.rollback_wish(HOME, number, None, [])
 
     async def test_snapshot_of_another_zone_is_not_found(self, desk: Desk) -> None:
         kept = await desk.keep(record())
         with pytest.raises(NoSuchSnapshot):
-            await desk.machine.records_of(TWO, kept)
+            await desk.machine.rollback_wish(TWO, kept, None, [])
 
     async def test_purge_keeps_what_retention_says_and_forgets_old_drift(self, any_desk: Desk) -> None:
         await any_desk.see(record())

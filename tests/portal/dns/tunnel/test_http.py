@@ -128,6 +128,11 @@ def test_commands_plan_apply_sweep_and_undo(cf: CloudflareFake, anna: Browser, p
     protect = json.loads(run("protect", APP, "--json").stdout)
     assert [each["name"] for each in protect["changes"]] == [f"rule rate {APP}", f"rule waf {APP}"]
     assert run("remove", "nobody.home.example", check=False).returncode == 1
+    tunnel.config["ingress"][0]["service"] = "http://other:1"
+    stale = run("undo", applied.split()[-1], check=False)  # changed by others since: the way back is another one
+    assert stale.returncode == 1
+    assert f"- route {APP}  http://other:1" in stale.stdout
+    assert "To do it: homeport tunnel apply" in stale.stdout
 
 
 def test_sweep_of_more_than_one_plan_holds_and_hostname_in_its_own_script(
