@@ -125,6 +125,34 @@ def test_last_rule_needs_no_hostname(cf: CloudflareFake) -> None:
     assert answer["result"]["config"] == config["config"]
 
 
+def test_members_of_a_configuration_that_the_sdk_does_not_know_are_kept_at_every_level(cf: CloudflareFake) -> None:
+    tunnel = Tunnel("t", SECRET)
+    cf.state.tunnels.append(tunnel)
+    known = rule("mail.home.example", originRequest={"noTLSVerify": True, "unheard": {"of": [1, None]}}, later="one")
+    config = {
+        "ingress": [known, LAST],
+        "originRequest": {"connectTimeout": 10, "brandNew": "x"},
+        "warp-routing": {"enabled": True},
+    }
+    path = f"/accounts/{cf.account_id}/cfd_tunnel/{tunnel.id}/configurations"
+    answer = ask(cf, cf.token(), "PUT", path, json={"config": config})
+    assert (answer.status_code, answer.json()["result"]["config"]) == (200, config)
+    assert ask(cf, cf.token(), "GET", path).json()["result"]["config"] == config
+
+
+@pytest.mark.parametrize(
+    "more", [{"surprise": 1}, {"warp-routing": {"enabled": True}}, {"account_id": "0" * 32}], ids=str
+)
+def test_unknown_field_beside_the_configuration_is_refused(cf: CloudflareFake, more: Any) -> None:
+    tunnel = Tunnel("t", SECRET)
+    cf.state.tunnels.append(tunnel)
+    path = f"/accounts/{cf.account_id}/cfd_tunnel/{tunnel.id}/configurations"
+    answer = ask(cf, cf.token(), "PUT", path, json={"config": {"ingress": [LAST]}, **more})
+    assert answer.status_code == 400
+    assert repr(next(iter(more))) in answer.json()["errors"][0]["message"]
+    assert tunnel.version == 0
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -41,7 +41,8 @@ def body(
     partial     no field is required (PATCH)
     optional    fields the SDK requires and the API doesn't
     code        Cloudflare's error code of this product for a malformed body
-    is_open     what the SDK doesn't know is let through, where Cloudflare keeps it
+    is_open     what the SDK doesn't know within the body's fields is let through, where Cloudflare keeps it; an
+                unknown field beside them is still refused
     raises      Refused 400
     """
     given: Json = checked(
@@ -130,7 +131,8 @@ class _Checker:
             return
         fields = _fields(hint)
         for name in value:
-            if (name not in fields and not self._is_open) or (top and name in self._elsewhere):
+            is_unknown = name not in fields and (top or not self._is_open)
+            if is_unknown or (top and name in self._elsewhere):
                 yield f"{where} has the unknown field {name!r}"
         for name, (field_hint, required) in fields.items():
             if name in value:

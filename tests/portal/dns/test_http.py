@@ -206,11 +206,24 @@ async def test_refusal_of_our_token_is_no_refusal_of_the_session(
 
 
 async def test_permission_that_is_missing_for_one_zone_leaves_the_others(cf: CloudflareFake, open_web: OpenWeb) -> None:
-    async with open_web(token=cf.token(zones=[HOME])) as web:
-        done(await web.post(READ))
+    """The token lists TWO, and may not read its records."""
+    path = f"{cf.zone_id(TWO)}/dns_records"
+    cf.fail("GET", path, 403, times=99, code=10000, message="Authentication error")
+    cf.edit(HOME, type="A", name="www", content="192.0.2.7")
+    async with open_web() as web:
         await web.parts.dns.zones.poll()
         overview = done(await web.get("/api/dns"))
-        assert {each["name"]: each["records"] for each in overview["zones"]}[HOME] == 0
+        home, two = overview["zones"]
+        assert (home["name"], home["records"], home["error"], home["is_stale"]) == (HOME, 1, None, False)
+        assert (two["name"], two["records"]) == (TWO, None)
+        assert "DNS Read" in two["error"]
+        assert TWO in two["error"]
+        connection = overview["connection"]
+        assert (connection["state"], connection["permission"]) == ("refused", "DNS Read")
+        assert [each["name"] for each in done(await web.get(RECORDS))["records"]] == [f"www.{HOME}"]
+        document = problem(await web.get(f"/api/dns/zones/{TWO}/records"), 502, "cloudflare-permission-missing")
+        assert (document["group"], document["level"], document["resource"]) == ("DNS", "Read", f"zone {TWO}")
+    assert {request.status for request in cf.requests if request.path.endswith(path)} == {403}
 
 
 async def test_outage_shows_the_last_known_records_with_their_age(cf: CloudflareFake, web: Web) -> None:

@@ -17,6 +17,7 @@ from portal.dns.problems import (
     RecordLocked,
 )
 from portal.dns.schemas import Draft, Edit, ImportZone, Rollback
+from portal.operations.journal import TargetBusy
 from portal.operations.plans import PlanStale
 from portal.probes import Use
 from tests.fakes.cloudflare import CloudflareFake
@@ -227,8 +228,10 @@ async def test_two_applies_at_once_in_one_zone_do_not_mix(room: Room, cf: Cloudf
     two = await room.plan(create("A", "b", "192.0.2.1"))
     ended = await asyncio.gather(room.apply(one), room.apply(two), return_exceptions=True)
     done = [each for each in ended if not isinstance(each, BaseException)]
+    assert done
+    assert {each.state for each in done} == {"done"}
     assert len(records_at(cf)) == len(done)
-    assert all(isinstance(each, Problem) for each in ended if isinstance(each, BaseException))
+    assert all(isinstance(each, TargetBusy) for each in ended if isinstance(each, BaseException))
 
 
 async def test_plan_of_one_zone_is_unknown_in_another(room: Room) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -306,15 +307,27 @@ def test_what_is_not_there_is_said(dns: Run) -> None:
     assert "unfinished" in dns("finish", "01ARZ3NDEKTSV4RRFFQ69G5FAV", code=1).error
 
 
-def test_outage_shows_what_was_last_known_and_since_when(dns: Run, cf: CloudflareFake) -> None:
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"status": 403, "code": 10000, "message": "Authentication error"}, "refuses the token"),
+        ({"status": "reset"}, "cannot be reached"),
+    ],
+    ids=["refused-token", "outage"],
+)
+def test_refused_token_and_outage_show_what_was_last_known_and_since_when(
+    dns: Run, cf: CloudflareFake, fault: dict[str, Any], said: str
+) -> None:
     cf.edit(HOME, type="A", name="known", content="192.0.2.1")
     dns("read", HOME)
-    cf.fail("*", "", 403, times=math.inf, code=10000, message="Authentication error")
+    cf.fail("*", "", times=math.inf, **fault)
     try:
         refused = dns("read", HOME, code=1)
-        assert "Cloudflare" in refused.error
+        assert said in refused.error
         listed = dns("list", HOME)
         assert "known" in listed.out
         assert "Last read" in listed.err
+        assert said in listed.err
     finally:
         cf.heal()
+    assert "Last read" not in dns("read", HOME).err
