@@ -13,11 +13,11 @@ import type { Connection } from "@/api/types.gen";
 import { Quoted } from "./quoted";
 import { Time } from "./time";
 
-/** As Cloudflare names its permission groups (portal/integrations/cloudflare.py); what they are for has to be given only where it is wanted. */
+/** Of portal/integrations/cloudflare.py, as one ticks them when making a token; what they are for has to be given only where it is wanted. */
 const PERMISSIONS = {
-  records: ["Zone Read", "DNS Write"],
-  tunnel: ["Cloudflare Tunnel Write", "Zone WAF Write"],
-  mail: ["Email Routing Rules Write", "Zone Settings Write", "Workers Scripts Write", "Workers KV Storage Write"],
+  records: ["Zone Read", "DNS Edit"],
+  tunnel: ["Cloudflare Tunnel Edit", "Zone WAF Edit"],
+  mail: ["Email Routing Rules Edit", "Zone Settings Edit", "Workers Scripts Edit", "Workers KV Storage Edit", "Workers R2 Storage Edit"],
 } as const;
 
 export function ConnectionNotice({ connection, readAt = null }: { connection: Connection; readAt?: string | null }): ReactNode {
@@ -29,7 +29,7 @@ export function ConnectionNotice({ connection, readAt = null }: { connection: Co
     <div role={isNormal ? undefined : "alert"} className={`flex flex-col items-start gap-2 rounded-lg border border-line bg-panel p-4 text-sm ${isNormal ? "" : "border-l-4 border-l-warn"}`}>
       <p className="flex items-center gap-2 font-medium">
         <PlugZap size={16} aria-hidden className={isNormal ? "text-muted" : "text-warn"} />
-        {state === "refused" && permission ? t("dns.connection.permission", { permission }) : t(`dns.connection.${state}`)}
+        {state === "refused" && permission ? t("dns.connection.permission", { permission: permission.replace(/ Write$/, " Edit") }) : t(`dns.connection.${state}`)}
       </p>
       <div className="flex max-w-prose flex-col gap-1.5 text-muted">
         <p>{t(`dns.connectionNext.${state}`)}</p>

@@ -2,6 +2,8 @@ import { Check, Copy } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
+import { visible } from "@/lib/hostile-text";
+
 import { IconButton } from "./button";
 
 const SAID_MS = 2_000;
@@ -26,7 +28,7 @@ export function CommandLine({ command }: { command: string }): ReactNode {
   return (
     <div className="flex max-w-full items-center gap-1 rounded border border-line bg-sunken pl-2.5">
       <code className="min-w-0 flex-1 overflow-x-auto py-1 font-mono text-xs whitespace-nowrap" tabIndex={0}>
-        {command}
+        {visible(command)}
       </code>
       <CopyButton text={command} />
     </div>

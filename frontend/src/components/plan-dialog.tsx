@@ -26,6 +26,7 @@ import { operationQuery, OPERATIONS } from "@/lib/operations";
 import { usePermission } from "@/lib/permission";
 import { changeCount, changesOf, newPlanIn, recordProblemsIn, resultsOf, roomOf, undoable, type Plan } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
+import { quoted } from "@/lib/shell";
 
 import { Button } from "./button";
 import { CommandLine } from "./copy";
@@ -237,7 +238,7 @@ function Review({
           ),
       )}
       {guarded.length > 0 && <TextField label={t("containers.reason")} hint={t("containers.reasonHint")} required maxLength={500} value={reason} onChange={(event) => setReason(event.target.value)} />}
-      {room && !isEmpty && <CommandLine command={`${room.command(plan)}${guarded.map((name) => ` --confirm ${name}`).join("")}${guarded.length > 0 ? " --reason TEXT" : ""}`} />}
+      {room && !isEmpty && <CommandLine command={`${room.command(plan)}${guarded.map((name) => ` --confirm ${quoted(name)}`).join("")}${guarded.length > 0 ? " --reason TEXT" : ""}`} />}
       {apply.error && <InlineError error={apply.error} />}
       {!isPermitted && role && <p className="text-muted">{t("common.needsRole", { role: t(`role.${role}`) })}</p>}
       {footer &&
@@ -303,7 +304,7 @@ function Followed({
         {operation.state === "running" && <span className="text-muted">{t("operations.mayLeave")}</span>}
       </p>
       {operation.error && <InlineError error={new Problem(409, operation.error)} />}
-      {results.length > 0 ? <ItemResults results={results} /> : changes.length > 0 && <PlanChanges changes={changes} nameOf={room?.nameOf} />}
+      {results.length > 0 ? <ItemResults results={results} nameOf={room?.nameOf} /> : changes.length > 0 && <PlanChanges changes={changes} nameOf={room?.nameOf} />}
       <Link to="/operations/$id" params={{ id }} className="self-start underline">
         {t("operations.details")}
       </Link>

@@ -4,6 +4,8 @@
  * and components/plan-dialog.tsx does the rest.
  */
 
+import i18next from "i18next";
+
 import * as api from "@/api/sdk.gen";
 import type { ContainerPlan, OperationView, RecordProblem, UseView } from "@/api/types.gen";
 
@@ -91,6 +93,12 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "dns:route": {
     apply: ({ id: plan_id }, body) => api.applyTunnelPlan({ path: { plan_id }, body, headers: once() }),
     undo: ({ id: plan_id }) => api.undoTunnelPlan({ path: { plan_id }, headers: once() }),
+    nameOf: (name) => {
+      const [, what, hostname] = /^(record|route|rule waf|rule rate) (.+)$/.exec(name) ?? [];
+      if (what === undefined) return name;
+      const kind = what.replace(" ", "-");
+      return i18next.exists(`tunnel.changeName.${kind}`) ? i18next.t(`tunnel.changeName.${kind as "route"}`, { name: hostname }) : name;
+    },
     isInterrupting: () => false,
     actOf: () => "dns:route",
     command: ({ id }) => `homeport tunnel apply ${id}`,

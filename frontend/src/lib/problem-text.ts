@@ -26,9 +26,9 @@ export function problemText(problem: Problem, t: TFunction, exists: (key: string
   };
 }
 
-/** What a problem names, for texts that have a place for it. It may be somebody else's text. */
+/** What a problem names, for texts that have a place for it. It may be somebody else's text. The page on which Cloudflare's tokens are made says Edit where its API says Write. */
 function namedIn({ members }: Problem): Readonly<Record<string, string | number>> {
-  return Object.fromEntries(Object.entries(members).flatMap(([name, value]) => (typeof value === "string" ? [[name, visible(value)]] : [])));
+  return Object.fromEntries(Object.entries(members).flatMap(([name, value]) => (typeof value === "string" ? [[name, name === "level" && value === "Write" ? "Edit" : visible(value)]] : [])));
 }
 
 /** Where a problem names one of several reasons (password-refused), the reason's own sentence. */

@@ -40,6 +40,11 @@ test("a named reason has its own sentence, an unknown one the general one", () =
   expect(text(refused("constructor")).next).toBe("Choose another one.");
 });
 
+test("a permission that a token lacks is named as on the page where tokens are made", () => {
+  const missing = new Problem(502, { type: "/problems/cloudflare-permission-missing", group: "DNS", level: "Write", resource: "zone example.com" });
+  expect(text(missing).next).toContain("DNS: Edit for zone example.com");
+});
+
 test("no answer at all is a problem of its own", () => {
   expect(text(Problem.unreachable()).what).toBe("The portal cannot be reached.");
 });

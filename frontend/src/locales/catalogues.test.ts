@@ -22,6 +22,15 @@ test.each([
   expect(faults({ ja: texts(ja as Record<string, string>), en: texts(en as Record<string, string>) }, SOURCE)).toContain(fault);
 });
 
+test.each(["確認メール", "ダッシュボード"])("Japanese has one word for a thing, which is not %s", (other) => {
+  expect([...catalogues().ja].filter(([, text]) => text.includes(other))).toEqual([]);
+});
+
+test("a route is 経路 in Japanese, and ルート a root", () => {
+  const rooms = ["act.", "dns.", "domain.", "plan.", "posture.", "problem.", "probe.", "tunnel."];
+  expect([...catalogues().ja].filter(([key, text]) => rooms.some((room) => key.startsWith(room)) && text.includes("ルート"))).toEqual([]);
+});
+
 test("a key that a template makes is used, its neighbours are not", () => {
   const both = texts({ "b.stop.verb": "x", "b.stop.noun": "y" });
   expect(faults({ ja: both, en: both }, SOURCE)).toEqual(["b.stop.noun is not used"]);

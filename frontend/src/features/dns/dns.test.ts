@@ -6,8 +6,12 @@ import { changeCount, recordProblemsIn, roomOf, undoable } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
 import { quoted } from "@/lib/shell";
 
-import { listCommand } from "./command-lines";
+import { driftCommand, exportCommand, importCommand, listCommand, rollbackCommand, routeCommand, showCommand, unfinishedCommand } from "./command-lines";
+import { editCommand } from "./edit-command";
 import { formatOf } from "./import-format";
+import type { Connection } from "./requests";
+import { isBeingRead, isToBeChosen, refreshAfter } from "./tunnel/requests";
+import { isDriftKnown, isOutage, isOutOfReach } from "./zone-state";
 
 const ALL = ["type", "name", "content", "tags"] as const;
 const PROPOSED = ["type", "name", "content"] as const;
@@ -45,6 +49,13 @@ test("a record of a plan is called by its type and name, without what makes its 
   expect(nameOf("A abcdefabcdef.example.com")).toBe("A abcdefabcdef.example.com");
 });
 
+test("a change of the tunnel is called in words", () => {
+  const nameOf = roomOf("dns:route")?.nameOf ?? String;
+  expect(nameOf("route app.example.com/api")).toBe("route app.example.com/api");
+  expect(nameOf("rule waf app.example.com")).toBe("firewall rule of app.example.com");
+  expect(nameOf("something else")).toBe("something else");
+});
+
 test.each([
   ["/problems/dns-apply-unfinished", "plan"],
   ["/problems/dns-apply-reverted", null],
@@ -69,4 +80,74 @@ test("the command of a list says what its filter says, ready for a shell", () =>
   expect(listCommand("example.com", {})).toBe("homeport dns list example.com");
   expect(listCommand("example.com", { find: "a b", type: "TXT", proxied: "no", show: "drifted" })).toBe("homeport dns list example.com --find 'a b' --type TXT --no-proxied --show drifted");
   expect(quoted("it's")).toBe("'it'\\''s'");
+});
+
+const CONNECTED: Connection = { state: "connected", since: null, detail: "", permission: null, settings: [], retry_at: null };
+const REFUSED: Connection = { ...CONNECTED, state: "refused", detail: "the token lacks the permission Zone WAF Read for zone other.example", permission: "Zone WAF Read" };
+const LIMITED: Connection = { ...CONNECTED, state: "limited" };
+const SILENT: Connection = { ...CONNECTED, state: "silent" };
+
+test.each([
+  ["connected", CONNECTED, null, false],
+  ["connected, and this zone's last reading failed for once", CONNECTED, "timeout", false],
+  ["a permission missing elsewhere", REFUSED, null, false],
+  ["a permission missing for this zone", REFUSED, "the token lacks the permission DNS Read for zone example.com", true],
+  ["the token refused", { ...REFUSED, permission: null }, null, true],
+  ["a limited rate", LIMITED, null, true],
+  ["silence", SILENT, null, true],
+])("with %s a zone is out of reach only when it can't be worked with", (_, connection, error, expected) => {
+  expect(isOutOfReach(connection, { error })).toBe(expected);
+  expect(isOutage(connection)).toBe(expected && connection.permission === null);
+});
+
+test("that nothing drifted is known of a zone only when it was read lately", () => {
+  const read = { read_at: "2026-11-22T03:00:00Z", is_stale: false, error: null };
+  expect(isDriftKnown(read)).toBe(true);
+  expect(isDriftKnown({ ...read, read_at: null })).toBe(false);
+  expect(isDriftKnown({ ...read, is_stale: true })).toBe(false);
+  expect(isDriftKnown({ ...read, error: "not read since the portal started" })).toBe(false);
+});
+
+test("one of several tunnels is no account that is not connected, and what was not read yet is no tunnel that is not there", () => {
+  const several: Connection = { ...CONNECTED, state: "not-configured", settings: ["HOMEPORT_PORTAL_TUNNEL_ID"] };
+  expect(isToBeChosen({ connection: several })).toBe(true);
+  expect(isToBeChosen({ connection: { ...several, settings: ["HOMEPORT_PORTAL_CLOUDFLARE_TOKEN"] } })).toBe(false);
+  expect(isBeingRead({ connection: CONNECTED, tunnel: null, read_at: null })).toBe(true);
+  expect(isBeingRead({ connection: CONNECTED, tunnel: null, read_at: "2026-11-22T03:00:00Z" })).toBe(false);
+  expect(isBeingRead({ connection: REFUSED, tunnel: null, read_at: null })).toBe(false);
+  expect(refreshAfter({ connection: CONNECTED, tunnel: null, read_at: null })).toBe(5_000);
+  expect(refreshAfter({ connection: SILENT, tunnel: null, read_at: null })).toBe(15_000);
+  expect(refreshAfter({ connection: several, tunnel: null, read_at: null })).toBe(60_000);
+  expect(refreshAfter({ connection: SILENT, tunnel: null, read_at: "2026-11-22T03:00:00Z" })).toBe(60_000);
+});
+
+test("whatever a command is given is one word of a shell", () => {
+  expect(showCommand("example.com", "A $(reboot) 0123456789ab")).toBe("homeport dns show example.com 'A $(reboot) 0123456789ab'");
+  expect(listCommand("a;b", { type: "A|B" })).toBe("homeport dns list 'a;b' --type 'A|B'");
+  expect(unfinishedCommand("x y", "finish")).toBe("homeport dns finish 'x y'");
+});
+
+test("a command says all that was chosen", () => {
+  expect(rollbackCommand("example.com", "01J")).toBe("homeport dns rollback example.com 01J");
+  expect(rollbackCommand("example.com", "01J", ["A www 0123456789ab", "MX"])).toBe("homeport dns rollback example.com 01J --key 'A www 0123456789ab' --key MX");
+  expect(unfinishedCommand("01J", "revert")).toBe("homeport dns revert 01J");
+  expect(driftCommand("example.com")).toBe("homeport dns drift example.com");
+  expect(driftCommand("example.com", { isAll: true })).toBe("homeport dns drift example.com --all");
+  expect(driftCommand("example.com", { act: "revert", ids: [1, 2] })).toBe("homeport dns drift example.com --revert 1 --revert 2");
+  expect(importCommand("example.com", { format: "csv", mode: "replace" })).toBe("homeport dns import example.com FILE --format csv --replace");
+  expect(exportCommand("example.com", "json")).toBe("homeport dns export example.com --format json");
+  expect(routeCommand({ hostname: "*.example.com", service: "http://mail-api:8000", path: "/v1 /x", role: "mail-api" }, true)).toBe("homeport tunnel add '*.example.com' http://mail-api:8000 --path '/v1 /x' --role mail-api --protect");
+  expect(routeCommand({ hostname: "example.com", service: "http://blog:80", role: "site" }, true)).toBe("homeport tunnel add example.com http://blog:80 --role site");
+});
+
+test("the command of a record's form adds what is typed, or sets what differs", () => {
+  const added = { type: "MX", name: "@", content: "mail.example.com", priority: 0, ttl: 300, proxied: false, comment: "", tags: [] };
+  expect(editCommand("example.com", { act: "create", record: added })).toBe("homeport dns plan example.com add MX @ mail.example.com --ttl 300 --priority 0");
+  const service = { type: "SRV", name: "_sip._tcp", data: { priority: 1, target: "sip.example.com" }, ttl: 1, tags: ["team:web"] };
+  expect(editCommand("example.com", { act: "create", record: service })).toBe("homeport dns plan example.com add SRV _sip._tcp --data priority=1 --data target=sip.example.com --tag team:web");
+  expect(editCommand("example.com", { act: "create", record: { type: "TXT", name: "x", content: "-all" } })).toBe("homeport dns plan -- example.com add TXT x -all");
+  expect(editCommand("example.com", { act: "change", key: "A www 0123456789ab", record: { content: "192.0.2.1", proxied: false, comment: "" } })).toBe(
+    "homeport dns plan example.com set 'A www 0123456789ab' --content 192.0.2.1 --no-proxied --comment ''",
+  );
+  expect(editCommand("example.com", { act: "change", key: "A www 0123456789ab", record: { tags: [] } })).toBeNull();
 });

@@ -4,6 +4,7 @@ import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button } from "@/components/button";
+import { CommandLine } from "@/components/copy";
 import { Panel } from "@/components/panel";
 import { Quoted } from "@/components/quoted";
 import RecordChange from "@/components/record-change";
@@ -14,13 +15,15 @@ import { useAct } from "@/lib/act";
 import { visible } from "@/lib/hostile-text";
 import { usePermission } from "@/lib/permission";
 
+import { driftCommand } from "./command-lines";
 import { acceptDrift, DNS, planDriftBack, type DriftView } from "./requests";
 
 const PlanDialog = lazy(() => import("@/components/plan-dialog"));
 
 const MAX_SHOWN = 200;
 
-export function DriftList({ zone, drift, aside }: { zone: string; drift: readonly DriftView[]; aside?: ReactNode }): ReactNode {
+/** `isKnown`: the zone was read lately, so that none is none. `isAll`: with those that are settled. */
+export function DriftList({ zone, drift, isKnown = true, isAll = false, aside }: { zone: string; drift: readonly DriftView[]; isKnown?: boolean; isAll?: boolean; aside?: ReactNode }): ReactNode {
   const { t } = useTranslation();
   const mayAccept = usePermission("dns:accept");
   const mayPlan = usePermission("dns:plan");
@@ -56,7 +59,7 @@ export function DriftList({ zone, drift, aside }: { zone: string; drift: readonl
         </div>
       )}
       {drift.length === 0 ? (
-        <Empty title={t("dns.drift.empty")}>{t("dns.drift.emptyWhy")}</Empty>
+        <Empty title={t(isKnown ? "dns.drift.empty" : "dns.drift.unknown")}>{t(isKnown ? "dns.drift.emptyWhy" : "dns.drift.unknownWhy")}</Empty>
       ) : (
         <ul aria-label={t("dns.drift.title")} className="divide-y divide-line text-sm">
           {drift.slice(0, MAX_SHOWN).map((each) => (
@@ -98,6 +101,9 @@ export function DriftList({ zone, drift, aside }: { zone: string; drift: readonl
         </ul>
       )}
       {drift.length > MAX_SHOWN && <p className="p-3 text-sm text-muted">{t("plan.moreChanges", { count: drift.length - MAX_SHOWN })}</p>}
+      <div className="flex flex-col gap-2 p-3">
+        {chosen.size > 0 ? (["revert", "accept"] as const).map((act) => <CommandLine key={act} command={driftCommand(zone, { act, ids })} />) : <CommandLine command={driftCommand(zone, { isAll })} />}
+      </div>
       {reverted && (
         <Suspense>
           <PlanDialog

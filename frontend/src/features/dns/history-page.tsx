@@ -22,10 +22,12 @@ import { absoluteTime } from "@/lib/format";
 import { visible } from "@/lib/hostile-text";
 import { usePermission } from "@/lib/permission";
 
+import { diffCommand, rollbackCommand, snapshotsCommand } from "./command-lines";
 import { DriftList } from "./drift-list";
 import { useDnsNews } from "./news";
 import { differenceQuery, dnsQuery, DNS, driftQuery, planRollback, snapshotsQuery, takeSnapshot, type SnapshotView, type ZoneDifference } from "./requests";
 import { ZoneTabs } from "./tabs";
+import { isDriftKnown } from "./zone-state";
 
 const PlanDialog = lazy(() => import("@/components/plan-dialog"));
 
@@ -62,6 +64,8 @@ export function HistoryPage(): ReactNode {
           <DriftList
             zone={zone}
             drift={list.drift}
+            isKnown={known !== undefined && isDriftKnown(known)}
+            isAll={search.drift === "all"}
             aside={
               <button
                 type="button"
@@ -88,18 +92,18 @@ export function HistoryPage(): ReactNode {
       {snapshots.length > 0 && (
         <Compare zone={zone} snapshots={snapshots} from={search.from ?? snapshots[0]?.id ?? NOW} to={search.to ?? NOW} onChoose={(change) => void navigate({ search: (now) => ({ ...now, ...change }), replace: true })} />
       )}
-      <CommandLine command={`homeport dns snapshots ${zone}`} />
+      <CommandLine command={snapshotsCommand(zone)} />
     </Page>
   );
 }
 
 function TakeSnapshot({ zone }: { zone: string }): ReactNode {
   const { t } = useTranslation();
-  const { isPermitted } = usePermission("dns:refresh");
+  const { isPermitted, role } = usePermission("dns:refresh");
   const take = useAct(() => takeSnapshot(zone), { refreshes: [DNS] });
   return (
     <>
-      <Button disabled={!isPermitted} busy={take.isPending} onClick={() => take.mutate()}>
+      <Button disabled={!isPermitted} title={isPermitted || !role ? undefined : t("common.needsRole", { role: t(`role.${role}`) })} busy={take.isPending} onClick={() => take.mutate()}>
         <Camera size={14} aria-hidden />
         {t("dns.history.take")}
       </Button>
@@ -198,7 +202,7 @@ function Compare({
       </div>
       {from === to ? <p className="p-3 pt-0 text-sm text-muted">{t("dns.history.same")}</p> : <QueryView query={query} rows={3}>{(difference) => <Difference key={`${from} ${to}`} difference={difference} />}</QueryView>}
       <div className="px-3 pb-3">
-        <CommandLine command={`homeport dns diff ${zone} ${from}${to === NOW ? "" : ` ${to}`}`} />
+        <CommandLine command={diffCommand(zone, from, to)} />
       </div>
     </Panel>
   );
@@ -214,54 +218,60 @@ function Difference({ difference }: { difference: ZoneDifference }): ReactNode {
   const canGoBack = from_id !== NOW && differences.length > 0;
   const idOf = ({ keys }: { keys: readonly string[] }): string => keys.join("\n");
   const keys = differences.filter((each) => chosen.has(idOf(each))).flatMap((each) => each.keys);
-  if (differences.length === 0) return <p className="p-3 text-sm text-muted">{t("dns.history.equal")}</p>;
   return (
-    <div className="flex flex-col gap-2 px-3 pb-3 text-sm">
-      <p className="flex flex-wrap items-center gap-x-3 gap-y-2">
-        <span role="status" className="font-medium">
-          {(["create", "change", "delete"] as const)
-            .filter((act) => (counts[act] ?? 0) > 0)
-            .map((act) => t(`dns.didCount.${act}`, { count: counts[act] ?? 0 }))
-            .join(t("common.listSeparator"))}
-        </span>
-        {canGoBack && (
-          <Button
-            className="ml-auto"
-            disabled={!isPermitted}
-            title={isPermitted || !role ? undefined : t("common.needsRole", { role: t(`role.${role}`) })}
-            onClick={() => setWanted({ keys: keys.length > 0 ? keys : undefined })}
-          >
-            {keys.length > 0 ? t("dns.history.rollbackSome", { count: chosen.size }) : t("dns.history.rollback")}
-          </Button>
-        )}
-      </p>
-      {canGoBack && to_id !== NOW && <p className="text-xs text-muted">{t("dns.history.rollbackFromNow")}</p>}
-      <ul aria-label={t("dns.history.compareTitle")} className="divide-y divide-line rounded border border-line">
-        {differences.slice(0, MAX_SHOWN).map((each) => (
-          <li key={idOf(each)} className="flex flex-wrap items-baseline gap-x-3 gap-y-1 px-3 py-1.5">
-            {canGoBack && (
-              <input
-                type="checkbox"
-                className="size-4 self-center accent-accent"
-                aria-label={t("containers.select", { name: visible(each.name) })}
-                checked={chosen.has(idOf(each))}
-                onChange={(event) => {
-                  const next = new Set(chosen);
-                  if (event.target.checked) next.add(idOf(each));
-                  else next.delete(idOf(each));
-                  setChosen(next);
-                }}
-              />
-            )}
-            <span className="min-w-0 flex-1 basis-40 font-medium">
-              <Quoted>{each.name}</Quoted>
+    <>
+      {differences.length === 0 ? (
+        <p className="p-3 text-sm text-muted">{t("dns.history.equal")}</p>
+      ) : (
+        <div className="flex flex-col gap-2 px-3 pb-3 text-sm">
+          <p className="flex flex-wrap items-center gap-x-3 gap-y-2">
+            <span role="status" className="font-medium">
+              {(["create", "change", "delete"] as const)
+                .filter((act) => (counts[act] ?? 0) > 0)
+                .map((act) => t(`dns.didCount.${act}`, { count: counts[act] ?? 0 }))
+                .join(t("common.listSeparator"))}
             </span>
-            <RecordChange before={each.before} after={each.after} isPast />
-          </li>
-        ))}
-      </ul>
-      {differences.length > MAX_SHOWN && <p className="text-muted">{t("plan.moreChanges", { count: differences.length - MAX_SHOWN })}</p>}
-      {canGoBack && <CommandLine command={`homeport dns rollback ${zone} ${from_id}`} />}
+            {canGoBack && (
+              <Button
+                className="ml-auto"
+                disabled={!isPermitted}
+                title={isPermitted || !role ? undefined : t("common.needsRole", { role: t(`role.${role}`) })}
+                onClick={() => setWanted({ keys: keys.length > 0 ? keys : undefined })}
+              >
+                {keys.length > 0 ? t("dns.history.rollbackSome", { count: chosen.size }) : t("dns.history.rollback")}
+              </Button>
+            )}
+          </p>
+          {canGoBack && to_id !== NOW && <p className="text-xs text-muted">{t("dns.history.rollbackFromNow")}</p>}
+          <ul aria-label={t("dns.history.compareTitle")} className="divide-y divide-line rounded border border-line">
+            {differences.slice(0, MAX_SHOWN).map((each) => (
+              <li key={idOf(each)} className="flex flex-wrap items-baseline gap-x-3 gap-y-1 px-3 py-1.5">
+                {canGoBack && (
+                  <input
+                    type="checkbox"
+                    className="size-4 self-center accent-accent"
+                    aria-label={t("containers.select", { name: visible(each.name) })}
+                    checked={chosen.has(idOf(each))}
+                    onChange={(event) => {
+                      const next = new Set(chosen);
+                      if (event.target.checked) next.add(idOf(each));
+                      else next.delete(idOf(each));
+                      setChosen(next);
+                    }}
+                  />
+                )}
+                <span className="min-w-0 flex-1 basis-40 font-medium">
+                  <Quoted>{each.name}</Quoted>
+                </span>
+                <RecordChange before={each.before} after={each.after} isPast />
+              </li>
+            ))}
+          </ul>
+          {differences.length > MAX_SHOWN && <p className="text-muted">{t("plan.moreChanges", { count: differences.length - MAX_SHOWN })}</p>}
+          {canGoBack && <CommandLine command={rollbackCommand(zone, from_id, keys)} />}
+        </div>
+      )}
+      {/* It stays until it is closed, also when nothing differs any more. */}
       {wanted && (
         <Suspense>
           <PlanDialog
@@ -274,6 +284,6 @@ function Difference({ difference }: { difference: ZoneDifference }): ReactNode {
           />
         </Suspense>
       )}
-    </div>
+    </>
   );
 }

@@ -17,6 +17,7 @@ import { bytes } from "@/lib/format";
 import { visible } from "@/lib/hostile-text";
 import { usePermission } from "@/lib/permission";
 
+import { exportCommand, importCommand } from "./command-lines";
 import { formatOf, FORMATS, MAX_IMPORT_CHARACTERS } from "./import-format";
 import { dnsQuery, exportAddress, planImport, type ImportZone } from "./requests";
 import { ZoneTabs } from "./tabs";
@@ -37,6 +38,7 @@ export function ImportPage(): ReactNode {
   const [mode, setMode] = useState<(typeof MODES)[number]>("merge");
   const [isAsked, setAsked] = useState(false);
   const isTooLong = text.length > MAX_IMPORT_CHARACTERS;
+  const why = !isPermitted ? (role ? t("common.needsRole", { role: t(`role.${role}`) }) : "") : isTooLong ? t("dns.import.tooLong", { count: MAX_IMPORT_CHARACTERS }) : text.trim() === "" ? t("dns.import.nothing") : undefined;
   const known = overview?.zones.find(({ name }) => name === zone);
   const take = async (chosen: File | undefined): Promise<void> => {
     if (!chosen) return;
@@ -62,7 +64,7 @@ export function ImportPage(): ReactNode {
           className="flex flex-col gap-4 p-3"
           onSubmit={(event) => {
             event.preventDefault();
-            if (text.trim() !== "" && !isTooLong && isPermitted) setAsked(true);
+            if (why === undefined) setAsked(true);
           }}
         >
           <div className="flex flex-wrap items-center gap-3 text-sm">
@@ -112,10 +114,10 @@ export function ImportPage(): ReactNode {
             </fieldset>
           </div>
           <div className="flex flex-wrap items-center gap-3">
-            <Button type="submit" look="primary" disabled={text.trim() === "" || isTooLong || !isPermitted}>
+            <Button type="submit" look="primary" disabled={why !== undefined} title={why}>
               {t("dns.preview")}
             </Button>
-            {!isPermitted && role && <span className="text-sm text-muted">{t("common.needsRole", { role: t(`role.${role}`) })}</span>}
+            {why && <span className="text-sm text-muted">{why}</span>}
           </div>
         </form>
       </Panel>
@@ -129,9 +131,10 @@ export function ImportPage(): ReactNode {
               </a>
             ))}
           </div>
+          <CommandLine command={exportCommand(zone, format)} />
         </div>
       </Panel>
-      <CommandLine command={mode === "replace" ? `homeport dns import ${zone} FILE --replace` : `homeport dns import ${zone} FILE`} />
+      <CommandLine command={importCommand(zone, { format, mode })} />
       {isAsked && (
         <Suspense>
           <PlanDialog

@@ -46,24 +46,25 @@ export function RecordBulkBar({ zone, records, isStale, onClear }: { zone: strin
           <span role="status" className="text-sm font-medium">
             {t("containers.selected", { count: records.length })}
           </span>
-          <Button disabled={why !== null} onClick={() => setAsked("ttl")}>
+          <Button disabled={why !== null} title={why ?? undefined} onClick={() => setAsked("ttl")}>
             {t("dns.bulk.ttl")}
           </Button>
           {proxiable.length > 0 && (
             <>
-              <Button disabled={why !== null} onClick={() => change({ proxied: true }, proxiable)}>
+              <Button disabled={why !== null} title={why ?? undefined} onClick={() => change({ proxied: true }, proxiable)}>
                 {t("dns.bulk.proxiedOn")}
               </Button>
-              <Button disabled={why !== null} onClick={() => change({ proxied: false }, proxiable)}>
+              <Button disabled={why !== null} title={why ?? undefined} onClick={() => change({ proxied: false }, proxiable)}>
                 {t("dns.bulk.proxiedOff")}
               </Button>
             </>
           )}
-          <Button disabled={why !== null} onClick={() => setAsked("comment")}>
+          <Button disabled={why !== null} title={why ?? undefined} onClick={() => setAsked("comment")}>
             {t("dns.bulk.comment")}
           </Button>
           <Button
             disabled={why !== null}
+            title={why ?? undefined}
             onClick={() =>
               setPlanned({ edits: records.map(({ key }) => ({ act: "delete", key })), title: t("dns.bulk.deleteTitle", { count: records.length }), verb: t("common.delete"), isDangerous: true })
             }

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button } from "@/components/button";
+import { CommandLine } from "@/components/copy";
 import { Dialog, DialogButtons } from "@/components/dialog";
 import { SelectField, TextArea, TextField } from "@/components/field";
 import { LongText } from "@/components/record-field";
@@ -15,6 +16,7 @@ import { useRecordProblemText } from "@/lib/record-problem";
 import type records from "@/locales/records/en.json";
 
 import { changedMembers, draftOf, formOf, TTLS, typeOf, TYPE_NAMES, withType, type Form, type Part } from "./draft";
+import { editCommand } from "./edit-command";
 import { checkRecord, DNS, type Edit, type RecordProblem, type RecordView } from "./requests";
 
 const CHECK_AFTER_MS = 350; // of quiet
@@ -64,7 +66,8 @@ export function RecordForm({
   const shownAt = new Set(["name", "ttl", "comment", "tags", "proxied", ...(type.priority ? ["priority"] : []), ...(type.content === null ? type.parts.map(({ name }) => `data.${name}`) : ["content"])]);
   const others = problems.filter(({ field, severity }) => severity === "warning" || !shownAt.has(field));
   const hasErrors = isCurrent && problems.some(({ severity }) => severity === "error");
-  const isUnchanged = edit === null;
+  const why = edit === null || !touched ? t(record ? "dns.form.sameAsBefore" : "dns.form.nothingYet") : hasErrors ? t("dns.form.hasErrors") : undefined;
+  const command = touched && edit ? editCommand(zone, edit) : null;
   const change = (part: Partial<Form>): void => {
     setTouched(true);
     onForm({ ...form, ...part });
@@ -78,11 +81,11 @@ export function RecordForm({
         noValidate
         onSubmit={(event) => {
           event.preventDefault();
-          if (touched && edit && !hasErrors) onReady(edit);
+          if (edit && why === undefined) onReady(edit);
         }}
       >
         <div className="grid gap-3 sm:grid-cols-[8rem_1fr]">
-          <SelectField label={t("dns.field.type")} value={form.type} disabled={record !== null} onChange={(event) => onForm(withType(form, event.target.value))}>
+          <SelectField label={t("dns.field.type")} value={form.type} disabled={record !== null} title={record ? t("dns.form.typeStays") : undefined} onChange={(event) => onForm(withType(form, event.target.value))}>
             {(TYPE_NAMES.includes(form.type) ? TYPE_NAMES : [form.type, ...TYPE_NAMES]).map((name) => (
               <option key={name}>{name}</option>
             ))}
@@ -160,9 +163,10 @@ export function RecordForm({
           )}
         </div>
         {check.error && touched && <InlineError error={check.error} />}
+        {command && <CommandLine command={command} />}
         <DialogButtons>
           <Button onClick={onClose}>{t("common.cancel")}</Button>
-          <Button type="submit" look="primary" disabled={!touched || isUnchanged || hasErrors}>
+          <Button type="submit" look="primary" disabled={why !== undefined} title={why}>
             {t("dns.preview")}
           </Button>
         </DialogButtons>

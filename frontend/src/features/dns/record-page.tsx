@@ -23,8 +23,8 @@ import { visible } from "@/lib/hostile-text";
 import { withTexts } from "@/lib/language";
 import { usePermission } from "@/lib/permission";
 import { isProblem } from "@/lib/problem";
-import { quoted } from "@/lib/shell";
 
+import { propagationCommand, showCommand } from "./command-lines";
 import { DriftList } from "./drift-list";
 import { useDnsNews } from "./news";
 import { DeleteDialog } from "./records-table";
@@ -32,6 +32,7 @@ import { propagationQuery, recordQuery, type Propagation, type RecordDetail, typ
 import { typeOf } from "./draft";
 
 const RecordDialog = lazy(() => withTexts(import("./record-dialog"), "records"));
+const RecordParts = lazy(() => withTexts(import("./record-parts"), "records"));
 
 const route = getRouteApi("/dns/$zone/record");
 
@@ -74,7 +75,7 @@ export function RecordPage(): ReactNode {
       ) : (
         <QueryView query={query}>{(detail) => <Details zone={zone} detail={detail} />}</QueryView>
       )}
-      {key && <CommandLine command={`homeport dns show ${zone} ${quoted(key)}`} />}
+      {key && <CommandLine command={showCommand(zone, key)} />}
       {record && (
         <Suspense>
           {ask === "edit" && <RecordDialog zone={zone} record={record} onApplied={leave} onClose={close} />}
@@ -123,7 +124,11 @@ function Details({ zone, detail: { record, used_by, silent_rooms, last_change, d
               <CopyButton text={record.content} />
             </span>
           </Fact>
-          {record.data && typeOf(record.type).content === null && <Parts data={record.data} />}
+          {record.data && typeOf(record.type).content === null && (
+            <Suspense>
+              <RecordParts data={record.data} />
+            </Suspense>
+          )}
           <Fact name={t("dns.field.ttl")}>
             <Ttl seconds={record.ttl} />
           </Fact>
@@ -152,7 +157,7 @@ function Details({ zone, detail: { record, used_by, silent_rooms, last_change, d
                   <Time value={last_change.at} absolute />
                 </Fact>
                 <Fact name={t("dns.record.who")}>
-                  <Quoted>{last_change.by}</Quoted>
+                  <Author by={last_change.by} />
                   {last_change.operation_id && (
                     <>
                       {" · "}
@@ -186,12 +191,11 @@ function Details({ zone, detail: { record, used_by, silent_rooms, last_change, d
   );
 }
 
-function Parts({ data }: { data: Readonly<Record<string, unknown>> }): ReactNode {
-  return Object.entries(data).map(([name, value]) => (
-    <Fact key={name} name={name}>
-      <LongText text={String(value)} />
-    </Fact>
-  ));
+/** A user, or one of the two that have no name of their own (portal/dns/schemas.py: LastChange). */
+function Author({ by }: { by: string }): ReactNode {
+  const { t } = useTranslation();
+  if (by === "edge") return t("dns.record.byEdge");
+  return by === "outside Homeport" ? t("dns.record.others") : <Quoted>{by}</Quoted>;
 }
 
 /** Asked for by hand: each look is a question to resolvers out there. */
@@ -216,6 +220,9 @@ function PropagationPanel({ zone, recordKey }: { zone: string; recordKey: string
       }
     >
       {isAsked ? <QueryView query={query} rows={2}>{(found) => <Resolvers found={found} />}</QueryView> : <p className="p-3 text-sm text-muted">{t("dns.propagation.what")}</p>}
+      <div className="px-3 pb-3">
+        <CommandLine command={propagationCommand(zone, recordKey)} />
+      </div>
     </Panel>
   );
 }

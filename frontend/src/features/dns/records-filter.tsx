@@ -21,11 +21,19 @@ export function RecordsFilter({ page, search, onSearch }: { page: RecordPage; se
   const box = useRef<HTMLInputElement>(null);
   const [text, setText] = useState(search.find ?? "");
   const wanted = useDeferredValue(text);
+  const sent = useRef<string[]>([]); // what was typed here and has not come back in the address yet, in order
   const find = useEffectEvent((value: string) => {
-    if (value !== (search.find ?? "")) onSearch({ find: value || undefined });
+    if (value === (sent.current.at(-1) ?? search.find ?? "")) return;
+    sent.current.push(value);
+    onSearch({ find: value || undefined });
   });
   useEffect(() => find(wanted), [wanted]);
-  useEffect(() => setText(search.find ?? ""), [search.find]); // it was reset, or gone back to
+  useEffect(() => {
+    const found = search.find ?? "";
+    const index = sent.current.indexOf(found);
+    sent.current = index === -1 ? [] : sent.current.slice(index + 1); // the address may leave some of them out
+    if (index === -1) setText(found); // it was reset, or gone back to; our own typing may be further by now
+  }, [search.find]);
   useEffect(() => {
     const listener = (event: KeyboardEvent): void => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || (event.target instanceof HTMLElement && event.target.matches("input, select, textarea"))) return;

@@ -69,13 +69,14 @@ export function RecordsTable({
   const caption = t("dns.recordsOf", { zone: visible(page.zone.unicode_name) });
   return (
     <>
-      <div role="region" aria-label={caption} tabIndex={0} className="relative overflow-x-auto">
+      {/* It scrolls by itself, in both directions, so that its head can stay. */}
+      <div role="region" aria-label={caption} tabIndex={0} className="relative max-h-[max(20rem,calc(100dvh-9rem))] scroll-pt-10 overflow-auto rounded-t-lg">
         <table className="w-full border-collapse text-left text-[0.8125rem]">
           <caption className="sr-only">{caption}</caption>
-          <thead>
+          <thead className="sticky top-0 z-1 bg-panel shadow-[0_1px_0_var(--color-line)]">
             <tr className="border-b border-line text-xs text-muted">
               <th scope="col" className="w-9 py-1.5 pl-3">
-                <input type="checkbox" className="size-4 align-middle accent-accent" aria-label={t("dns.selectPage")} checked={isAll} disabled={free.length === 0} onChange={() => onToggle(free, !isAll)} />
+                <input type="checkbox" className="size-4 align-middle accent-accent" aria-label={t("dns.selectPage")} checked={isAll} disabled={free.length === 0} title={free.length === 0 ? t("dns.lockedWhy") : undefined} onChange={() => onToggle(free, !isAll)} />
               </th>
               {columns.map((column) => (
                 <Head key={column} column={column} search={search} onSearch={onSearch} />
@@ -181,6 +182,7 @@ function Row({
           aria-label={t("containers.select", { name })}
           checked={isSelected}
           disabled={record.is_locked}
+          title={record.is_locked ? t("dns.lockedWhy") : undefined}
           onChange={(event) => onToggle(event.target.checked)}
         />
       </td>

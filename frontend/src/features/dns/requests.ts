@@ -3,6 +3,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import * as api from "@/api/sdk.gen";
 import type {
   CheckedRecord,
+  Connection,
   DnsOverview,
   DnsPlan,
   Draft,
@@ -24,7 +25,7 @@ import type {
 import { BACKGROUND, once } from "@/lib/transport";
 import type { ZoneSearch } from "@/lib/zone-search";
 
-export type { CheckedRecord, DnsOverview, DnsPlan, Draft, DriftView, Edit, ImportZone, Propagation, RecordDetail, RecordPage, RecordProblem, RecordView, SnapshotView, Unfinished, ZoneDifference, ZoneView };
+export type { CheckedRecord, Connection, DnsOverview, DnsPlan, Draft, DriftView, Edit, ImportZone, Propagation, RecordDetail, RecordPage, RecordProblem, RecordView, SnapshotView, Unfinished, ZoneDifference, ZoneView };
 
 export const DNS = ["dns"] as const;
 export const PAGE_SIZE = 100;

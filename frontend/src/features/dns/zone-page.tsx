@@ -21,14 +21,14 @@ import { usePermission } from "@/lib/permission";
 import { isProblem } from "@/lib/problem";
 import type { ZoneSearch } from "@/lib/zone-search";
 
-import { listCommand } from "./command-lines";
+import { exportCommand, listCommand, readCommand } from "./command-lines";
 import { useDnsNews } from "./news";
 import { RecordsFilter } from "./records-filter";
 import { RecordsTable } from "./records-table";
 import { dnsQuery, DNS, exportAddress, PAGE_SIZE, readZoneNow, recordsQuery, type RecordPage as Data, type RecordView, type ZoneView } from "./requests";
 import { ZoneTabs } from "./tabs";
-import { UnfinishedNotice } from "./unfinished";
-import { ReadAt, ZoneStatus } from "./zone-state";
+import { UnfinishedNotices } from "./unfinished";
+import { isOutage, isOutOfReach, ReadAt, ZoneStatus } from "./zone-state";
 
 // Of a first load, whoever selects or edits pays for it.
 const RecordBulkBar = lazy(async () => ({ default: (await import("./record-bulk-bar")).RecordBulkBar }));
@@ -68,7 +68,7 @@ export function ZonePage(): ReactNode {
         data && (
           <ZoneActs
             zone={data.zone}
-            isStale={data.connection.state !== "connected"}
+            isStale={isOutOfReach(data.connection, data.zone)}
             read={read}
             onNew={() => void navigate({ search: (now) => ({ ...now, ask: "new" }), replace: true })}
           />
@@ -77,7 +77,7 @@ export function ZonePage(): ReactNode {
     >
       <ZoneTabs zone={zone} now="records" drift={data?.zone.drift} />
       {read.error && <InlineError error={read.error} />}
-      {overview?.unfinished.filter((each) => each.zone === zone).map((each) => <UnfinishedNotice key={each.operation_id} unfinished={each} />)}
+      <UnfinishedNotices unfinished={overview?.unfinished.filter((each) => each.zone === zone) ?? []} />
       {isUnconnected && overview && <ConnectionNotice connection={overview.connection} />}
       {!isUnconnected && (
         <QueryView query={query} rows={14}>
@@ -85,6 +85,7 @@ export function ZonePage(): ReactNode {
         </QueryView>
       )}
       <CommandLine command={listCommand(zone, search)} />
+      <CommandLine command={readCommand(zone)} />
       {search.ask === "new" && (
         <Suspense>
           <RecordDialog zone={zone} record={null} onClose={() => void navigate({ search: (now) => ({ ...now, ask: undefined }), replace: true })} />
@@ -119,7 +120,7 @@ function ZoneActs({ zone, isStale, read, onNew }: { zone: ZoneView; isStale: boo
               {t(`dns.format.${format}`)}
             </a>
           ))}
-          <CommandLine command={`homeport dns export ${zone.name}`} />
+          <CommandLine command={exportCommand(zone.name)} />
         </DropDown>
       )}
       <Button look="primary" disabled={why !== undefined} title={why} onClick={onNew}>
@@ -136,7 +137,7 @@ function Records({ zone, page, search, onSearch }: { zone: string; page: Data; s
   const [hasSelected, setHasSelected] = useState(false); // at any time: its dialogs stay when nothing is selected any more
   const { find, type, proxied, tag, show } = search;
   const isFiltered = [find, type, proxied, tag, show].some((each) => each !== undefined);
-  const isStale = page.connection.state !== "connected";
+  const isStale = isOutOfReach(page.connection, page.zone);
   const reset = (): void => onSearch({ find: undefined, type: undefined, proxied: undefined, tag: undefined, show: undefined });
   const toggle = (records: readonly RecordView[], isOn: boolean): void => {
     const next = new Map(selected);
@@ -149,8 +150,8 @@ function Records({ zone, page, search, onSearch }: { zone: string; page: Data; s
   };
   return (
     <div className="flex flex-col gap-4">
-      <ConnectionNotice connection={page.connection} readAt={page.zone.read_at} />
-      {!isStale && page.zone.error !== null && (
+      <ConnectionNotice connection={page.connection} readAt={isStale ? page.zone.read_at : null} />
+      {!isOutage(page.connection) && page.zone.error !== null && (
         <p className="text-sm text-warn">
           {t("dns.zoneError")} <Quoted>{page.zone.error}</Quoted>
         </p>
@@ -186,10 +187,10 @@ function Pages({ page, matching, onPage }: { page: number; matching: number; onP
   return (
     <nav aria-label={t("dns.pages.label")} className="flex flex-wrap items-center justify-end gap-2 border-t border-line p-2 text-sm">
       <span className="text-xs text-muted">{t("dns.pages.of", { page, last })}</span>
-      <Button disabled={page <= 1} onClick={() => onPage(Math.min(page, last + 1) - 1)}>
+      <Button disabled={page <= 1} title={page <= 1 ? t("dns.pages.isFirst") : undefined} onClick={() => onPage(Math.min(page, last + 1) - 1)}>
         {t("dns.pages.previous")}
       </Button>
-      <Button disabled={page >= last} onClick={() => onPage(page + 1)}>
+      <Button disabled={page >= last} title={page >= last ? t("dns.pages.isLast") : undefined} onClick={() => onPage(page + 1)}>
         {t("dns.pages.next")}
       </Button>
     </nav>

@@ -18,8 +18,8 @@ import { Table, type Column } from "@/components/table";
 import { useDnsNews } from "./news";
 import { dnsQuery, type DnsOverview, type ZoneView } from "./requests";
 import { DnsTabs } from "./tabs";
-import { UnfinishedNotice } from "./unfinished";
-import { ReadAt, ZoneStatus } from "./zone-state";
+import { UnfinishedNotices } from "./unfinished";
+import { isDriftKnown, ReadAt, ZoneStatus } from "./zone-state";
 
 export function ZonesPage(): ReactNode {
   const { t } = useTranslation();
@@ -40,9 +40,7 @@ function Zones({ overview: { connection, zones, unfinished } }: { overview: DnsO
   return (
     <div className="flex flex-col gap-4">
       <ConnectionNotice connection={connection} readAt={newest} />
-      {unfinished.map((each) => (
-        <UnfinishedNotice key={each.operation_id} unfinished={each} />
-      ))}
+      <UnfinishedNotices unfinished={unfinished} />
       {zones.length > 0 ? (
         <Panel title={t("dns.zones.title")} aside={<span className="text-xs text-muted">{t("dns.zones.count", { count: zones.length })}</span>}>
           <ZonesTable zones={zones} />
@@ -83,13 +81,15 @@ function ZonesTable({ zones }: { zones: readonly ZoneView[] }): ReactNode {
     {
       key: "drift",
       head: t("dns.drift.title"),
-      cell: ({ name, drift }) =>
-        drift > 0 ? (
-          <Link to="/dns/$zone/history" params={{ zone: name }} className="underline">
-            <Status tone="warn">{t("dns.drift.count", { count: drift })}</Status>
+      cell: (zone) =>
+        zone.drift > 0 ? (
+          <Link to="/dns/$zone/history" params={{ zone: zone.name }} className="underline">
+            <Status tone="warn">{t("dns.drift.count", { count: zone.drift })}</Status>
           </Link>
-        ) : (
+        ) : isDriftKnown(zone) ? (
           <span className="text-muted">{t("dns.drift.none")}</span>
+        ) : (
+          <span className="text-unknown">{t("common.unknown")}</span>
         ),
     },
     { key: "read", head: t("dns.zones.read"), spare: "md", cell: (zone) => <ReadAt zone={zone} /> },

@@ -18,29 +18,39 @@ import { Status, type Tone } from "@/components/status";
 import { useAct } from "@/lib/act";
 import { visible } from "@/lib/hostile-text";
 import { OPERATIONS } from "@/lib/operations";
+import { quoted } from "@/lib/shell";
 
+import { addCommand, removeCommand } from "./command-lines";
 import { applyDomain, DOMAINS, planDomain, type DomainPlan, type StepView } from "./requests";
 
 const TONES: Readonly<Record<StepView["state"], Tone>> = { todo: "idle", done: "good", unchanged: "good", failed: "bad", waiting: "running" };
 
+type Wish = Parameters<typeof planDomain>[0];
+
+interface Planned {
+  plan: DomainPlan;
+  wish: Wish; // what it was made for
+}
+
 export function DomainDialog({ act, domain, onClose }: { act: "add" | "remove"; domain: string; onClose: () => void }): ReactNode {
   const { t } = useTranslation();
-  const [plan, setPlan] = useState<DomainPlan | null>(null);
+  const [planned, setPlanned] = useState<Planned | null>(null);
   const title = act === "add" ? t("domain.addTitle") : t("domain.removeTitle", { domain: visible(domain) });
   return (
     <Dialog title={title} onClose={onClose} wide>
-      {plan ? <Review plan={plan} onClose={onClose} /> : act === "add" ? <AddForm domain={domain} onPlan={setPlan} onClose={onClose} /> : <Removal domain={domain} onPlan={setPlan} onClose={onClose} />}
+      {planned ? <Review {...planned} onClose={onClose} /> : act === "add" ? <AddForm domain={domain} onPlan={setPlanned} onClose={onClose} /> : <Removal domain={domain} onPlan={setPlanned} onClose={onClose} />}
     </Dialog>
   );
 }
 
-function AddForm({ domain, onPlan, onClose }: { domain: string; onPlan: (plan: DomainPlan) => void; onClose: () => void }): ReactNode {
+function AddForm({ domain, onPlan, onClose }: { domain: string; onPlan: (planned: Planned) => void; onClose: () => void }): ReactNode {
   const { t } = useTranslation();
   const [name, setName] = useState(domain);
   const [mailbox, setMailbox] = useState("postmaster");
   const [replacesMail, setReplacesMail] = useState(false);
   const [adopts, setAdopts] = useState(false);
-  const plan = useAct(() => planDomain({ act: "add", domain: name, mailbox, replace_mail: replacesMail, adopt: adopts }), { onDone: onPlan });
+  const wish: Wish = { act: "add", domain: name, mailbox, replace_mail: replacesMail, adopt: adopts };
+  const plan = useAct(() => planDomain(wish), { onDone: (found) => onPlan({ plan: found, wish }) });
   return (
     <form
       className="flex flex-col gap-3"
@@ -54,7 +64,7 @@ function AddForm({ domain, onPlan, onClose }: { domain: string; onPlan: (plan: D
       <Choice label={t("domain.replaceMail")} checked={replacesMail} onChange={setReplacesMail} />
       <Choice label={t("domain.adopt")} checked={adopts} onChange={setAdopts} />
       {plan.error && <InlineError error={plan.error} />}
-      <CommandLine command={`homeport domain add ${name || "example.org"} --plan${replacesMail ? " --replace-mail" : ""}${adopts ? " --adopt" : ""}`} />
+      <CommandLine command={`${addCommand(wish)} --plan`} />
       <DialogButtons>
         <Button onClick={onClose}>{t("common.cancel")}</Button>
         <Button type="submit" look="primary" busy={plan.isPending}>
@@ -74,9 +84,10 @@ function Choice({ label, checked, onChange }: { label: string; checked: boolean;
   );
 }
 
-function Removal({ domain, onPlan, onClose }: { domain: string; onPlan: (plan: DomainPlan) => void; onClose: () => void }): ReactNode {
+function Removal({ domain, onPlan, onClose }: { domain: string; onPlan: (planned: Planned) => void; onClose: () => void }): ReactNode {
   const { t } = useTranslation();
-  const plan = useAct(() => planDomain({ act: "remove", domain }), { onDone: onPlan });
+  const wish: Wish = { act: "remove", domain };
+  const plan = useAct(() => planDomain(wish), { onDone: (found) => onPlan({ plan: found, wish }) });
   const begin = useEffectEvent(() => plan.mutate());
   useEffect(() => begin(), []);
   return (
@@ -89,7 +100,7 @@ function Removal({ domain, onPlan, onClose }: { domain: string; onPlan: (plan: D
   );
 }
 
-function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): ReactNode {
+function Review({ plan, wish, onClose }: Planned & { onClose: () => void }): ReactNode {
   const { t } = useTranslation();
   const navigate = useNavigate();
   const [typed, setTyped] = useState("");
@@ -97,7 +108,8 @@ function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): R
   const apply = useAct(() => applyDomain(plan.id, typed ? [typed] : []), { refreshes: [OPERATIONS, DOMAINS], onDone: ({ id }) => void navigate({ to: "/operations/$id", params: { id } }) });
   const changes = plan.changes.map((change) => ({ name: String(change["name"]), before: change["before"] ?? null, after: change["after"] ?? null }));
   const isNothing = changes.length === 0;
-  const mayApply = plan.conflicts.length === 0 && !isNothing && (!plan.needs_typed_name || typed === plan.domain);
+  const why =
+    plan.conflicts.length > 0 ? t("domain.conflicts") : isNothing ? t("domain.nothing") : plan.needs_typed_name && typed !== plan.domain ? t("domain.typeName", { domain: plan.domain }) : undefined;
   return (
     <div className="flex flex-col gap-3 text-sm">
       {plan.conflicts.length > 0 && (
@@ -146,10 +158,10 @@ function Review({ plan, onClose }: { plan: DomainPlan; onClose: () => void }): R
       )}
       {plan.needs_typed_name && !isNothing && <TextField label={t("domain.typeName", { domain: plan.domain })} value={typed} onChange={(event) => setTyped(event.target.value.trim())} spellCheck={false} />}
       {apply.error && <InlineError error={apply.error} />}
-      <CommandLine command={`homeport domain ${plan.wanted} ${plan.domain}`} />
+      <CommandLine command={`${isRemoval ? removeCommand(plan.domain) : addCommand(wish)}${plan.needs_typed_name ? ` --confirm ${quoted(plan.domain)}` : ""}`} />
       <DialogButtons>
         <Button onClick={onClose}>{t("common.cancel")}</Button>
-        <Button look={isRemoval ? "danger" : "primary"} disabled={!mayApply} busy={apply.isPending} onClick={() => apply.mutate()}>
+        <Button look={isRemoval ? "danger" : "primary"} disabled={why !== undefined} title={why} busy={apply.isPending} onClick={() => apply.mutate()}>
           {t(isRemoval ? "domain.removeVerb" : "domain.addVerb")}
         </Button>
       </DialogButtons>

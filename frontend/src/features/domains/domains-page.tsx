@@ -138,7 +138,7 @@ function Domains({ domains, mayRemove, why }: { domains: readonly MailDomainView
       cell: ({ domain, managed_by }) =>
         managed_by === "homeport" && (
           <span className="inline-flex flex-wrap justify-end gap-1.5">
-            <Button disabled={!maySend.isPermitted} busy={canary.isPending && canary.variables === domain} onClick={() => canary.mutate(domain)}>
+            <Button disabled={!maySend.isPermitted} title={maySend.isPermitted || !maySend.role ? undefined : t("common.needsRole", { role: t(`role.${maySend.role}`) })} busy={canary.isPending && canary.variables === domain} onClick={() => canary.mutate(domain)}>
               {t("domain.sendCanary")}
             </Button>
             <Button disabled={!mayRemove} title={why} onClick={() => void navigate({ to: "/domains", search: { ask: "remove", domain } })}>

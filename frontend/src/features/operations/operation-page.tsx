@@ -130,7 +130,7 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
       <div className="flex min-w-0 flex-col gap-4">
         {((changes?.length ?? 0) > 0 || results.length > 0) && (
           <Panel title={t(results.length > 0 ? "operations.results" : "plan.changes")}>
-            <div className="p-2">{results.length > 0 ? <ItemResults results={results} /> : <PlanChanges changes={changes ?? []} nameOf={roomOf(operation.act)?.nameOf} />}</div>
+            <div className="p-2">{results.length > 0 ? <ItemResults results={results} nameOf={roomOf(operation.act)?.nameOf} /> : <PlanChanges changes={changes ?? []} nameOf={roomOf(operation.act)?.nameOf} />}</div>
           </Panel>
         )}
         <OperationResult result={operation.result} />

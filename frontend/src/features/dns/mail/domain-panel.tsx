@@ -4,6 +4,7 @@ import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button } from "@/components/button";
+import { CommandLine } from "@/components/copy";
 import { Panel } from "@/components/panel";
 import { Quoted } from "@/components/quoted";
 import { Empty, InlineError } from "@/components/states";
@@ -11,6 +12,7 @@ import { useAct } from "@/lib/act";
 import { visible } from "@/lib/hostile-text";
 import { usePermission } from "@/lib/permission";
 
+import { checkCommand } from "../command-lines";
 import { DNS } from "../requests";
 import { checkDomain, planFix, type CheckView, type DomainPosture, type FindingView } from "./requests";
 import { Verdict } from "./verdict";
@@ -54,6 +56,11 @@ export function DomainPanel({ posture: { domain, unicode_domain, checks, spf_loo
             <CheckRow key={each.check} check={each} lookups={each.check === "spf" ? spf_lookups : null} onFix={(id) => setFixed([id])} fixTitle={why(mayPlan)} mayFix={mayPlan.isPermitted} />
           ))}
         </ul>
+      )}
+      {fixable.length > 0 && (
+        <div className="p-3">
+          <CommandLine command={checkCommand(domain, fixable)} />
+        </div>
       )}
       {fixed && (
         <Suspense>

@@ -18,6 +18,7 @@ import { Table, type Column } from "@/components/table";
 import { Time } from "@/components/time";
 import { visible } from "@/lib/hostile-text";
 
+import { checkCommand } from "../command-lines";
 import { useDnsNews } from "../news";
 import { DnsTabs } from "../tabs";
 import { DomainPanel } from "./domain-panel";
@@ -62,7 +63,7 @@ export function MailPosturePage(): ReactNode {
           );
         }}
       </QueryView>
-      <CommandLine command={`homeport dns check ${zone ? visible(zone) : "DOMAIN"}`} />
+      <CommandLine command={checkCommand(zone ?? null)} />
     </Page>
   );
 }

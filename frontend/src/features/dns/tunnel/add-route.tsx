@@ -4,11 +4,13 @@ import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button } from "@/components/button";
+import { CommandLine } from "@/components/copy";
 import { Dialog, DialogButtons } from "@/components/dialog";
 import { SelectField, TextField } from "@/components/field";
 import PlanDialog from "@/components/plan-dialog";
 import { visible } from "@/lib/hostile-text";
 
+import { routeCommand } from "../command-lines";
 import { planRoutes, type NewRoute } from "./requests";
 
 const ROLES = ["site", "webmail", "mail-api", "other"] as const;
@@ -48,6 +50,7 @@ export function AddRoute({ onClose }: { onClose: () => void }): ReactNode {
             {t("tunnel.protect")}
           </label>
         )}
+        {route.hostname && <CommandLine command={routeCommand(route, protect)} />}
         <DialogButtons>
           <Button onClick={onClose}>{t("common.cancel")}</Button>
           <Button type="submit" look="primary">

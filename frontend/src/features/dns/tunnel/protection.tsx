@@ -46,7 +46,7 @@ export function Protection({ protection, routes }: { protection: readonly Protec
               </span>
               <Status tone={TONES[state]}>{t(`tunnel.protectionState.${state}`)}</Status>
               {detail && (
-                <span className="text-muted">
+                <span lang="en" className="text-muted">
                   <Quoted>{detail}</Quoted>
                 </span>
               )}

@@ -19,10 +19,11 @@ import { Table, type Column } from "@/components/table";
 import { Time } from "@/components/time";
 import { visible } from "@/lib/hostile-text";
 import { usePermission } from "@/lib/permission";
+import type mail from "@/locales/mail/en.json";
 
 import { useDnsNews } from "../news";
 import { DnsTabs } from "../tabs";
-import { planRoutes, tunnelQuery, type OrphanView, type RouteView, type TunnelOverview, type TunnelView } from "./requests";
+import { isBeingRead, isToBeChosen, planRoutes, tunnelQuery, type OrphanView, type RouteView, type TunnelOverview, type TunnelView } from "./requests";
 import { Protection } from "./protection";
 import { TroubleOf } from "./trouble";
 
@@ -64,15 +65,17 @@ export function TunnelPage(): ReactNode {
   );
 }
 
-function Overview({ overview: { connection, tunnel, orphans, protection, silent, read_at } }: { overview: TunnelOverview }): ReactNode {
+function Overview({ overview }: { overview: TunnelOverview }): ReactNode {
   const { t } = useTranslation();
+  const { connection, tunnel, orphans, protection, silent, read_at } = overview;
+  const silentText = useSilentText();
   return (
     <div className="flex flex-col gap-4">
-      <ConnectionNotice connection={connection} readAt={read_at} />
+      {!isToBeChosen(overview) && <ConnectionNotice connection={connection} readAt={read_at} />}
       {silent.length > 0 && (
         <p className="text-sm">
           <Status tone="unknown" wraps>
-            {t("tunnel.silent", { what: silent.map((text) => visible(text)).join(", ") })}
+            {t("tunnel.silent", { what: silent.map((each) => silentText(each)).join(t("common.listSeparator")) })}
           </Status>
         </p>
       )}
@@ -84,24 +87,48 @@ function Overview({ overview: { connection, tunnel, orphans, protection, silent,
           <Protection protection={protection} routes={tunnel.routes} />
         </>
       ) : (
-        connection.state !== "not-configured" && (
-          <Panel title={t("tunnel.status")}>
-            <Empty title={t("tunnel.noTunnel")}>{t("tunnel.noTunnelWhy")}</Empty>
-          </Panel>
-        )
+        <NoTunnel overview={overview} />
       )}
     </div>
   );
 }
 
-function TunnelFacts({ tunnel, readAt }: { tunnel: TunnelView; readAt: string | null }): ReactNode {
+/** Why there is none to show: several, none, or nothing is known yet. */
+function NoTunnel({ overview }: { overview: TunnelOverview }): ReactNode {
   const { t } = useTranslation();
+  const { connection, read_at } = overview;
+  const isOneOfSeveral = isToBeChosen(overview);
+  if (connection.state === "not-configured" && !isOneOfSeveral) return null;
+  const why = isOneOfSeveral ? "several" : read_at !== null ? "noTunnel" : isBeingRead(overview) ? "reading" : "unread";
+  return (
+    <Panel title={t("tunnel.status")}>
+      <Empty title={t(`tunnel.why.${why}`)}>
+        {t(`tunnel.whyNext.${why}`)}
+        {isOneOfSeveral && (
+          <blockquote lang="en" className="mt-2 border-l-2 border-edge pl-2 text-xs">
+            <Quoted>{connection.detail}</Quoted>
+          </blockquote>
+        )}
+      </Empty>
+    </Panel>
+  );
+}
+
+/** What could not be asked, in words: "broker", "zone example.com". */
+function useSilentText(): (text: string) => string {
+  const { t, i18n } = useTranslation();
+  return (text) =>
+    text.startsWith("zone ") ? t("tunnel.silentZone", { zone: visible(text.slice(5)) }) : i18n.exists(`tunnel.silentName.${text}`) ? t(`tunnel.silentName.${text as keyof typeof mail.tunnel.silentName}`) : visible(text);
+}
+
+function TunnelFacts({ tunnel, readAt }: { tunnel: TunnelView; readAt: string | null }): ReactNode {
+  const { t, i18n } = useTranslation();
   return (
     <Panel title={<Quoted>{tunnel.name}</Quoted>}>
       <Facts>
         <Fact name={t("tunnel.status")}>
           <Status tone={tunnel.status === "healthy" ? "good" : tunnel.status === "degraded" ? "warn" : "bad"}>
-            <Quoted>{tunnel.status}</Quoted>
+            {i18n.exists(`tunnel.statusName.${tunnel.status}`) ? t(`tunnel.statusName.${tunnel.status as keyof typeof mail.tunnel.statusName}`) : <Quoted>{tunnel.status}</Quoted>}
           </Status>
         </Fact>
         <Fact name={t("tunnel.connections")}>{tunnel.connections}</Fact>
@@ -123,7 +150,7 @@ function TunnelFacts({ tunnel, readAt }: { tunnel: TunnelView; readAt: string | 
 
 /** isWhole: all that a route hangs on could be asked. */
 function Routes({ routes, isWhole, hasBroker }: { routes: readonly RouteView[]; isWhole: boolean; hasBroker: boolean }): ReactNode {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const { isPermitted, role } = usePermission("dns:plan");
   const [removed, setRemoved] = useState<string | null>(null);
   const columns: readonly Column<RouteView>[] = [
@@ -152,7 +179,10 @@ function Routes({ routes, isWhole, hasBroker }: { routes: readonly RouteView[]; 
           hasBroker ? <span className="text-muted">–</span> : <span className="text-unknown">{t("common.unknown")}</span>
         ) : (
           <>
-            <Quoted>{target}</Quoted> <span className="text-xs text-muted">{target_state ?? t("common.unknown")}</span>
+            <Quoted>{target}</Quoted>{" "}
+            <span className="text-xs text-muted">
+              {target_state === null ? t("common.unknown") : i18n.exists(`containers.state.${target_state}`) ? t(`containers.state.${target_state as "running"}`) : <Quoted>{target_state}</Quoted>}
+            </span>
           </>
         ),
     },
