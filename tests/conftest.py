@@ -13,7 +13,10 @@ from kit.logging import configure
 
 pytest_plugins = ["tests.services.fixtures"]
 
-hypothesis.settings.register_profile("homeport", deadline=None, print_blob=True)  # other work shares the machine
+# Other work shares the machine: neither a test nor the drawing of its examples has to be quick.
+hypothesis.settings.register_profile(
+    "homeport", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("homeport")
 
 MAX_RERUNS = 3

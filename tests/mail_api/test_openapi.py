@@ -43,7 +43,7 @@ Operation = APIOperation[Any, Any, Any, Any]
 PROBES = settings(
     max_examples=60,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 MODES = pytest.mark.parametrize("mode", GenerationMode)
 

@@ -283,7 +283,9 @@ def test_two_at_once_remove_everything_once(vault: Vault) -> None:
     assert not {each.key for each in old} & vault.there()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     nights=st.lists(
         st.tuples(st.floats(0.5, 9.0), st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=40

@@ -109,7 +109,7 @@ FRAGMENTS += [b"X: ", b"Received: ", b"BDAT 1 LAST\r\n", b"QUIT\r\n", "é".encod
 FRAGMENTED = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=20), max_size=40).map(b"".join)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(raws=st.lists(FRAGMENTED | st.binary(max_size=3000), min_size=1, max_size=6))
 @example(raws=[b"\r", b"\r\r", b"\n\r", b".", b".\r", b"..\r\n", b" "])
 def test_any_bytes_arrive(way: Way, raws: list[bytes]) -> None:
@@ -143,7 +143,7 @@ FOREIGN = [
 BODIES = [b"", b"\r\n", b"\r\nX-Spam-Flag: YES\r\nAuthentication-Results: mx.test; spf=pass\r\n"]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     drawn=st.lists(
         st.tuples(st.lists(st.sampled_from(OURS + FOREIGN), max_size=12), st.sampled_from(BODIES)),

@@ -87,7 +87,7 @@ _JSON = st.recursive(
 )
 _VERBS = st.sampled_from([cls.model_fields["verb"].default for cls in schemas.Request.__subclasses__()])
 _FIELDS = st.sampled_from(sorted({name for cls in schemas.Request.__subclasses__() for name in cls.model_fields}))
-_fuzzed = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_fuzzed = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def _is_answer(answer: bytes) -> bool:

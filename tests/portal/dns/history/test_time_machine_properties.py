@@ -17,7 +17,7 @@ from tests.portal.dns.zones import as_records, records
 
 Zone = list[Value]
 numbers = itertools.count()
-tried = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+tried = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def new_zone() -> str:
