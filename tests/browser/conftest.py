@@ -143,12 +143,13 @@ def anna(portal_with_cloudflare: Portal) -> dict[str, Any]:
     return logged_in(portal_with_cloudflare)
 
 
-def logged_in(portal: Portal) -> dict[str, Any]:
-    """Make the first administrator; return the options of a browser context in which she is logged in."""
+def logged_in(portal: Portal, name: str | None = None) -> dict[str, Any]:
+    """Log this user in anew, or make the first administrator; return the options of a browser context that is hers."""
+    browser = portal.set_up() if name is None else portal.log_in(name)
     cookies = [
         {"name": each.name, "value": each.value, "domain": "localhost", "path": "/", "expires": -1}
         | {"httpOnly": True, "secure": False, "sameSite": "Lax"}
-        for each in portal.set_up().cookies.jar
+        for each in browser.cookies.jar
     ]
     return {"storage_state": {"cookies": cookies, "origins": []}}
 

@@ -45,13 +45,13 @@ def test_route_comes_with_its_record_and_goes_with_it(
 ) -> None:
     name = f"shop.{SAMPLE}"
     page = visit(portal_with_cloudflare, "/dns/tunnel", **anna)
-    page.get_by_role("button", name="ルートを追加").click()
+    page.get_by_role("button", name="経路を追加").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("ホスト名").fill(name)
     dialog.get_by_label("サービス").fill("http://shop:8080")
     dialog.get_by_role("button", name="計画を見る").click()
-    expect(changes_in(dialog)).to_contain_text(f"route {name}")
-    expect(changes_in(dialog)).to_contain_text(f"record {name}")
+    expect(changes_in(dialog)).to_contain_text(f"経路 {name}")
+    expect(changes_in(dialog)).to_contain_text(f"レコード {name}")
     assert name not in routes(cloudflare)
     dialog.get_by_role("button", name="追加", exact=True).click()
     expect(dialog).to_contain_text("完了")
@@ -60,8 +60,8 @@ def test_route_comes_with_its_record_and_goes_with_it(
     row = page.get_by_role("row", name=re.compile(name))
     expect(row).to_contain_text("http://shop:8080")
 
-    row.get_by_role("button", name=f"ルート {name} の削除").click()
-    expect(changes_in(dialog)).to_contain_text(f"route {name}")
+    row.get_by_role("button", name=f"経路 {name} の削除").click()
+    expect(changes_in(dialog)).to_contain_text(f"経路 {name}")
     dialog.get_by_role("button", name="削除", exact=True).click()
     expect(dialog).to_contain_text("完了")
     dialog.get_by_role("button", name="閉じる").click()
@@ -168,6 +168,13 @@ def test_mail_domain_is_added_after_its_conflict_is_settled(
         page = visit(portal, "/domains", **logged_in(portal), bypass_csp=True)
         page.get_by_role("button", name="ドメインを追加").click()
         dialog = page.get_by_role("dialog")
+        dialog.get_by_label("ドメイン", exact=True).fill(SAMPLE)
+        dialog.get_by_role("button", name="計画を見る").click()
+        expect(dialog.get_by_role("button", name="追加", exact=True)).to_be_enabled()  # nothing of it gives way
+        expect(dialog.get_by_label(re.compile("入力してください"))).to_have_count(0)
+        dialog.get_by_role("button", name="キャンセル").click()
+
+        page.get_by_role("button", name="ドメインを追加").click()
         dialog.get_by_label("ドメイン", exact=True).fill(UNICODE)
         dialog.get_by_role("button", name="計画を見る").click()
         conflict = dialog.get_by_role("alert")
@@ -186,9 +193,10 @@ def test_mail_domain_is_added_after_its_conflict_is_settled(
         expect(dialog.get_by_role("alert")).to_have_count(0)
         page.screenshot(path=screens / file_name("domains-plan", "light", "ja-JP", 1280))
         assert faults(page) == []
-        if (typed := dialog.get_by_label(re.compile("入力してください"))).count():
-            typed.fill(JAPANESE)
-        dialog.get_by_role("button", name="追加", exact=True).click()
+        add = dialog.get_by_role("button", name="追加", exact=True)
+        expect(add).to_be_disabled()
+        dialog.get_by_label(f"確認のため {JAPANESE} と入力してください").fill(JAPANESE)
+        add.click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("メールドメインの追加と削除")
         expect(page.get_by_role("main")).to_contain_text("完了")
         page.screenshot(path=screens / file_name("domains-operation", "light", "ja-JP", 1280))
