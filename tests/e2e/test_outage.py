@@ -73,6 +73,7 @@ def trace(homeport: Homeport, message_id: str, *options: str) -> str:
 
 
 class TestOutage:
+    @pytest.mark.timeout(300)
     def test_200_letters_of_an_outage_arrive_once_each(self, homeport: Homeport, edge: Edge, dovecot: Dovecot) -> None:
         seed = secrets.randbits(32)
         print(f"seed {seed}")
