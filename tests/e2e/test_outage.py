@@ -50,7 +50,7 @@ TRACED = 10
 # posts one message after the other; two drains may be at it after an edge was killed. Delivery has eight at work.
 COPIES_OF_A_DEATH = {"ingress": 2, "delivery": 8, "network": 10, "edge": 0}
 REPLY_DELAY_S = 0.02  # three replies a message: there is always something in flight
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0  # other work may share the machine
 
 
 def send_all(edge: Edge, letters: list[Letter]) -> list[Stored]:
@@ -215,7 +215,7 @@ def killing(killer: Killer) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("dying", [["edge"], list(COPIES_OF_A_DEATH)], ids=["edge", "everything"])
 def test_200_letters_arrive_whatever_dies_during_the_drain(
     own_dovecot: Dovecot, tmp_path: Path, capsys: pytest.CaptureFixture[str], dying: list[str]
