@@ -20,8 +20,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("homeport")
 
 MAX_RERUNS = 3
-# Where chance kills, draws or cuts: a failure that does not come again is a find there.
-BY_CHANCE = ("tests/crash/", "tests/e2e/", "crash.py")
+# Where mail or a backup may be lost, or chance kills and cuts: a failure that does not come again is a find there.
+NO_RERUN = ("tests/mail_api/", "tests/backup/", "tests/crash/", "tests/e2e/", "crash.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         if not daemons.isdisjoint(item.fixturenames):
             item.add_marker("services")
-        if any(part in item.nodeid for part in BY_CHANCE) or getattr(item.obj, "is_hypothesis_test", False):
+        if any(part in item.nodeid for part in NO_RERUN) or getattr(item.obj, "is_hypothesis_test", False):
             item.add_marker(pytest.mark.flaky(reruns=0))
 
 
