@@ -32,7 +32,7 @@ from kit.logging import get_logger
 from mail_api.content import Outgoing
 from mail_api.reply import Reply, Stage
 from mail_api.transport.lmtp_exchange import Delivery, Exchange, Noop, Probe, rcpt_command
-from mail_api.transport.lmtp_session import Session, SessionLost
+from mail_api.transport.lmtp_session import DeadlinePassed, Session, SessionLost
 
 POOL_SIZE = 8  # Dovecot has one process per connection; 8 came close to its ceiling (mail.md 8)
 CONNECT_TIMEOUT_S = 5.0  # for connection, greeting and LHLO: the server is on this machine or the next
@@ -139,7 +139,8 @@ class LmtpTransport:
                     except SessionLost as error:
                         stage = exchange.stage.value
                         log.warning("lmtp_connection_lost", message_id=message_id, stage=stage, error=str(error))
-                        if not (repeats_left and exchange.is_repeatable and self._now() < deadline):
+                        is_late = isinstance(error, DeadlinePassed) or self._now() >= deadline
+                        if is_late or not (repeats_left and exchange.is_repeatable):
                             raise
                     finally:
                         self._put_back(session)

@@ -36,6 +36,10 @@ class SessionLost(ConnectionError):
     """The connection ended, or the server broke the protocol and we ended it."""
 
 
+class DeadlinePassed(SessionLost):
+    """No answer came in time. A timer may fire a little early: by the clock there would be time for another try."""
+
+
 class Answer(NamedTuple):
     """One reply as it came: its code and its lines' texts, without codes and line ends."""
 
@@ -310,15 +314,18 @@ class Session(asyncio.Protocol):
         return len(self.answers) >= self._awaited or self._is_over
 
     async def _wait(self, event: asyncio.Future[None]) -> None:
-        timer = self._loop.call_at(self.deadline, self._give_up, "no answer in time")
+        timer = self._loop.call_at(self.deadline, self._lose, DeadlinePassed("no answer in time"))
         try:
             await event
         finally:
             timer.cancel()
 
     def _give_up(self, why: str) -> None:
+        self._lose(SessionLost(why))
+
+    def _lose(self, loss: SessionLost) -> None:
         if self.loss is None:
-            self.loss = SessionLost(why)
+            self.loss = loss
             self._transport.abort()
             _wake(self._reader)
             _wake(self._writer)

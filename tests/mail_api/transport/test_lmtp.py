@@ -579,6 +579,17 @@ class TestDeadlines:
         assert summary([reply]) == [expected[where]]
         assert reply.text == "no answer in time"
 
+    async def test_lmtp_timer_that_fires_early_leaves_no_time_for_another_try(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As uvloop's do, by up to a millisecond: what hung at MAIL would be told as a server that can't be reached."""
+        loop = asyncio.get_running_loop()
+        with ScriptedLmtp(capabilities=NO_PIPELINING, **at("mail", HANG)) as peer:
+            async with lmtp(peer.port) as transport:
+                monkeypatch.setattr(transport, "_now", lambda: loop.time() - 0.05)
+                [reply] = await deliver(transport, message=HELLO, timeout_s=SOON_S)
+        assert summary([reply]) == [never_sent(Stage.MAIL)]
+
     async def test_lmtp_server_that_stops_reading_is_not_sent(self) -> None:
         with DeafServer() as peer:
             async with lmtp(peer.port) as transport:
