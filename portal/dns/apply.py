@@ -10,7 +10,7 @@ or the process dies, the plan stays unfinished: its zone's page shows it, and it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from kit.clock import Clock, now_utc
@@ -20,7 +20,7 @@ from portal.dns.batches import Batch, are_there, end_of, limit_of, plan_batches
 from portal.dns.journal import ApplyJournal, State
 from portal.dns.problems import DnsApplyReverted, DnsApplyUnfinished, DnsChangeRefused
 from portal.dns.records.values import keyed, value_of
-from portal.dns.zones import Zones
+from portal.dns.zones import Zones, ZoneState
 from portal.integrations.cloudflare import (
     Cloudflare,
     CloudflareError,
@@ -60,12 +60,7 @@ class ZoneRecords:
 
     async def look(self, target: str, names: Sequence[str]) -> Mapping[str, Value]:
         """Raise NoSuchZone, or a Cloudflare problem."""
-        records = (await self._zones.read(target)).records
-
-        def values() -> dict[str, Value]:
-            return {name: value_of(records[name]) for name in names if name in records}
-
-        return await asyncio.to_thread(values)
+        return values_at(await self._zones.read(target), names)
 
     async def put(self, order: Order, progress: Progress) -> Mapping[str, Any]:
         """
@@ -211,6 +206,12 @@ class ZoneRecords:
     async def _present(self, zone: Zone) -> dict[str, Json]:
         assert self._cf is not None
         return await asyncio.to_thread(keyed, await self._cf.records(zone))
+
+
+def values_at(state: ZoneState, names: Iterable[str]) -> dict[str, Value]:
+    """What of the records of these keys can be written back; those that are not there are left out."""
+    values = state.values
+    return {name: values[name] for name in names if name in values}
 
 
 async def _batches(changes: Sequence[Change], present: Mapping[str, Json], limit: int) -> list[Batch]:

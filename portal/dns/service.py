@@ -20,7 +20,7 @@ from kit.clock import Clock, now_utc
 from portal.actor import Actor
 from portal.db import Database
 from portal.dns import probes
-from portal.dns.apply import APPLY, TIMEOUT_S, ZoneRecords
+from portal.dns.apply import APPLY, TIMEOUT_S, ZoneRecords, values_at
 from portal.dns.batches import are_there, end_of
 from portal.dns.edits import MAX_TOLD, described, draft_of, wish_of
 from portal.dns.files import imports
@@ -264,7 +264,7 @@ class DnsRoom:
         """Raise NoSuchZone, NoSuchRecord, RecordLocked, RecordInvalid, or a Cloudflare problem."""
         state = await self.zones.read(zone)  # values built on what was last known would undo what others did since
         wish = await asyncio.to_thread(wish_of, zone, state.records, wanted.edits, plan=state.plan)
-        return await self.plan_wish(actor, zone, wish)
+        return await self.plan_wish(actor, zone, wish, state)
 
     async def plan_import(self, actor: Actor, zone: str, wanted: ImportZone) -> DnsPlan:
         """Raise NoSuchZone, ImportInvalid, or a Cloudflare problem."""
@@ -273,26 +273,29 @@ class DnsRoom:
         limits = limits_of(state.plan)
 
         def read() -> imports.Import:
-            return imports.read(zone, wanted.format, wanted.text, state.records, replace=is_replacing, limits=limits)
+            present, values = state.records, state.values
+            return imports.read(
+                zone, wanted.format, wanted.text, present, replace=is_replacing, values=values, limits=limits
+            )
 
         found = await asyncio.to_thread(read)
         errors = [finding for finding in found.findings if finding.severity == "error"]
         if errors and is_replacing:
             told = [described(finding) for finding in errors[:MAX_TOLD]]
             raise ImportInvalid(f"{len(errors)} lines can't be read", problems=told)
-        return await self.plan_wish(actor, zone, found.wish, skipped=found.findings)
+        return await self.plan_wish(actor, zone, found.wish, state, skipped=found.findings)
 
     async def plan_rollback(self, actor: Actor, zone: str, wanted: Rollback) -> DnsPlan:
         """Raise NoSuchZone, NoSuchSnapshot, or a Cloudflare problem."""
         state = await self.zones.read(zone)
         wish = await self.machine.rollback_wish(zone, wanted.snapshot_id, wanted.keys, state.records)
-        return await self.plan_wish(actor, zone, wish)
+        return await self.plan_wish(actor, zone, wish, state)
 
     async def plan_drift(self, actor: Actor, zone: str, wanted: RevertDrift) -> DnsPlan:
         """Raise NoSuchZone, NoSuchDrift, or a Cloudflare problem."""
         state = await self.zones.read(zone)
         wish = await self.machine.drift_wish(zone, wanted.drift_ids, state.records)
-        return await self.plan_wish(actor, zone, wish)
+        return await self.plan_wish(actor, zone, wish, state)
 
     async def plan_unfinished(
         self, actor: Actor, zone: str, operation_id: str, way: Literal["finish", "revert"]
@@ -306,14 +309,22 @@ class DnsRoom:
         return await self.plan_wish(actor, zone, ends)
 
     async def plan_wish(
-        self, actor: Actor, zone: str, wish: Mapping[str, Value], *, skipped: Sequence[Finding] = ()
+        self,
+        actor: Actor,
+        zone: str,
+        wish: Mapping[str, Value],
+        state: ZoneState | None = None,
+        *,
+        skipped: Sequence[Finding] = (),
     ) -> DnsPlan:
         """Plan a wish: record key -> value as of records.value_of, or None to be gone.
 
+        state     the zone as it was just read, which the wish was made from; None: it is read
         skipped   what was left out of the wish, to be shown with the plan
         raises    NoSuchZone, or a Cloudflare problem
         """
-        return await self._view(await self._plans.plan(actor, APPLY, zone, wish), skipped=skipped)
+        present = None if state is None else values_at(state, wish)
+        return await self._view(await self._plans.plan(actor, APPLY, zone, wish, present=present), skipped=skipped)
 
     async def read_plan(self, zone: str, plan_id: str) -> DnsPlan:
         """Raise PlanNotFound, NoSuchZone."""
@@ -355,7 +366,7 @@ class DnsRoom:
         """Raise NoSuchZone, or a Cloudflare problem."""
         state = await self.zones.read(zone)
         assert state.read_at is not None
-        return await self.machine.keep(zone, state.records, reason="asked", operation_id=None, at=state.read_at)
+        return await self.machine.keep(zone, state.reading.sight, reason="asked", operation_id=None, at=state.read_at)
 
     async def difference(self, zone: str, from_id: str, to_id: str) -> ZoneDifference:
         """Raise NoSuchZone, NoSuchSnapshot; a Cloudflare problem when nothing was ever known of the zone."""

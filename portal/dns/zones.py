@@ -26,11 +26,11 @@ from typing import Any
 from kit.clock import Clock, now_utc
 from kit.logging import get_logger
 from kit.problem import Problem
-from portal.dns.history.sights import Reason
+from portal.dns.history.sights import Reason, Sight
 from portal.dns.history.time_machine import TimeMachine
 from portal.dns.listing import Listing
 from portal.dns.problems import NoSuchZone
-from portal.dns.records.values import keyed
+from portal.dns.records.values import Value, keyed
 from portal.dns.references import by_target
 from portal.integrations import cloudflare
 from portal.integrations.cloudflare import Cloudflare, CloudflareError, NotFound, RateLimited, TokenRefused, Unreachable
@@ -59,13 +59,35 @@ GONE_AFTER = timedelta(days=1)  # a zone last seen so long before the others had
 
 
 @dataclass(frozen=True)
+class Reading:
+    """The records that Cloudflare answered with, by key, and what is worked out of them: each once, where first asked.
+
+    The next reading that brings the same records is this one again.
+    """
+
+    records: Mapping[str, Json]
+
+    @cached_property
+    def listing(self) -> Listing:
+        return Listing(self.records)
+
+    @cached_property
+    def sight(self) -> Sight:
+        return Sight.of(self.records)
+
+    @cached_property
+    def by_target(self) -> Mapping[str, Sequence[Json]]:
+        return by_target(self.records.values())
+
+
+@dataclass(frozen=True)
 class ZoneState:
     """A zone and its records as last read.
 
     zone      its id is "" while only the time machine knows of it
     status    as Cloudflare has it, such as "active"; "unknown" while only the time machine knows of the zone
     plan      Cloudflare's name of the plan: "free", "pro" ...
-    records   key -> record as Cloudflare sent it
+    reading   its records
     read_at   when this was true; None: never read
     error     why the newest reading failed; None when it did not
     """
@@ -74,19 +96,29 @@ class ZoneState:
     status: str
     plan: str
     name_servers: tuple[str, ...]
-    records: Mapping[str, Json]
+    reading: Reading
     read_at: datetime | None
     error: str | None
 
-    @cached_property
-    def listing(self) -> Listing:
-        """The records as a page searches and sorts them. Made once for each reading, in its thread."""
-        return Listing(self.records)
+    @property
+    def records(self) -> Mapping[str, Json]:
+        """Key -> record as Cloudflare sent it."""
+        return self.reading.records
 
-    @cached_property
+    @property
+    def values(self) -> Mapping[str, Value]:
+        """Key -> what of a record can be written back. Not to be changed."""
+        return self.reading.sight.values
+
+    @property
+    def listing(self) -> Listing:
+        """The records as a page searches and sorts them."""
+        return self.reading.listing
+
+    @property
     def by_target(self) -> Mapping[str, Sequence[Json]]:
         """Host -> the records that lead to it."""
-        return by_target(self.records.values())
+        return self.reading.by_target
 
 
 @dataclass
@@ -343,7 +375,7 @@ class Zones:
                     continue
                 at, records = last
                 keyed_records = await asyncio.to_thread(keyed, records)
-                state = replace(_unread(name), records=keyed_records, read_at=at, error=NOT_READ_YET)
+                state = replace(_unread(name), reading=Reading(keyed_records), read_at=at, error=NOT_READ_YET)
                 self._kept[name] = _Kept(state)
             self._is_loaded = True
 
@@ -377,12 +409,12 @@ class Zones:
             state = await asyncio.to_thread(_with_records, kept.state, raw, at)
             is_other = await asyncio.to_thread(_looks_other, kept.state, state)
             if at_work is None and kept.at_work is None and changes == kept.changes:
-                await self._compare(kept, state.records, at)
+                await self._compare(kept, state.reading.sight, at)
             kept.good = number
             self._show(kept, state, is_other=is_other)
             return state
 
-    async def _compare(self, kept: _Kept, records: Mapping[str, Json], at: datetime) -> None:
+    async def _compare(self, kept: _Kept, sight: Sight, at: datetime) -> None:
         """Tell the time machine what was seen; without a database the zone is shown all the same."""
         name = kept.state.zone.name
         try:
@@ -390,7 +422,7 @@ class Zones:
                 operation_id = await self._machine.unfinished_change(name)  # of a portal that died
                 kept.owed = None if operation_id is None else (operation_id, None)
             ours, keys = kept.owed or (None, None)
-            await self._machine.saw(name, records, at=at, ours=ours, keys=keys)
+            await self._machine.saw(name, sight, at=at, ours=ours, keys=keys)
         except Problem as problem:
             log.warning("dns_zone_not_compared", zone=name, error=problem.type)
             return
@@ -399,9 +431,8 @@ class Zones:
     async def _keep(self, kept: _Kept, reason: Reason, operation_id: str | None) -> None:
         state = kept.state
         assert state.read_at is not None
-        await self._machine.keep(
-            state.zone.name, state.records, reason=reason, operation_id=operation_id, at=state.read_at
-        )
+        sight = await asyncio.to_thread(lambda: state.reading.sight)  # one that was loaded has none yet
+        await self._machine.keep(state.zone.name, sight, reason=reason, operation_id=operation_id, at=state.read_at)
         kept.kept_at = self._clock.monotonic()
 
     def _show(self, kept: _Kept, state: ZoneState, *, is_other: bool) -> None:
@@ -437,15 +468,17 @@ class Zones:
 
 
 def _unread(name: str) -> ZoneState:
-    return ZoneState(cloudflare.Zone("", name), "unknown", "", (), {}, None, None)
+    return ZoneState(cloudflare.Zone("", name), "unknown", "", (), Reading({}), None, None)
 
 
 def _looks_other(before: ZoneState, state: ZoneState) -> bool:
     """To be asked in a thread: ten thousand records take a while."""
-    return before.error != state.error or before.records != state.records
+    return before.error != state.error or (before.reading is not state.reading and before.records != state.records)
 
 
 def _with_records(state: ZoneState, raw: Sequence[Json], at: datetime) -> ZoneState:
-    read = replace(state, records=keyed(raw), read_at=at, error=None)
-    _ = read.listing  # here, in a thread, and not in the event loop of the first page
-    return read
+    """To be asked in a thread, and not in the event loop of the first page."""
+    is_same = list(state.records.values()) == raw
+    reading = state.reading if is_same else Reading(keyed(raw))
+    _ = reading.listing, reading.sight
+    return replace(state, reading=reading, read_at=at, error=None)

@@ -159,9 +159,22 @@ class Plans:
         self._subjects[act] = subject, timeout_s
         self._runner.recheck(act, self._recheck)
 
-    async def plan(self, actor: Actor, act: str, target: str, wish: Mapping[str, Value]) -> Plan:
-        """Say what would have to change for the world to be as wished. Changes nothing but the table of plans."""
-        return await self._plan(actor, act, target, wish, await self._look(act, target, list(wish)))
+    async def plan(
+        self,
+        actor: Actor,
+        act: str,
+        target: str,
+        wish: Mapping[str, Value],
+        *,
+        present: Mapping[str, Value] | None = None,
+    ) -> Plan:
+        """Say what would have to change for the world to be as wished. Changes nothing but the table of plans.
+
+        present   what the wish was made from, where somebody has just looked: what changes since then makes the plan
+                  stale, and nothing of it is undone unseen
+        """
+        seen = await self._look(act, target, list(wish)) if present is None else _as_kept(present)
+        return await self._plan(actor, act, target, wish, seen)
 
     async def get(self, act: str, plan_id: str) -> Plan:
         """Return a plan of this act. Raise PlanNotFound."""
@@ -224,20 +237,22 @@ class Plans:
         undoes: str | None = None,
     ) -> Plan:
         now = now_utc(self._clock)
+        wished = _as_kept(wish)
+        changes = _changes(wished, present)
         row = PlanRow(
             id=new_id(now),
             act=act,
             target=target,
             actor_kind=actor.kind,
             actor_id=actor.id,
-            changes=json.dumps([[each.name, each.before, each.after] for each in _changes(wish, present)]),
-            wish=json.dumps(dict(wish)),
+            changes=json.dumps([[each.name, each.before, each.after] for each in changes]),
+            wish=json.dumps(wished),
             created_at=now,
             expires_at=now + timedelta(minutes=VALID_MIN),
             undoes=undoes,
             operation_id=None,
         )
-        plan = _to_plan(row)
+        plan = _plan_of(row, changes, wished)
         await self._database.run(lambda session: session.add(row))
         return plan
 
@@ -266,14 +281,18 @@ class Plans:
         return Finding(Outcome.NOT_DONE if is_untouched else Outcome.UNKNOWN, detail)
 
     async def _look(self, act: str, target: str, names: Sequence[str]) -> Mapping[str, Value]:
-        """The present, as JSON would keep it: a tuple that comes back as a list is no change."""
-        present = await self._subjects[act][0].look(target, names)
-        return {name: json.loads(json.dumps(value)) for name, value in present.items()}
+        return _as_kept(await self._subjects[act][0].look(target, names))
 
 
 def purge(session: Session, now: datetime) -> None:
     """Forget plans that nobody applies or undoes any more."""
     session.execute(delete(PlanRow).where(PlanRow.created_at < now - timedelta(days=KEPT_DAYS)))
+
+
+def _as_kept(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values as they come back from the table of plans: a tuple that comes back as a list is no change."""
+    kept: dict[str, Value] = json.loads(json.dumps(dict(values)))
+    return kept
 
 
 def _changes(wish: Mapping[str, Value], present: Mapping[str, Value]) -> tuple[Change, ...]:
@@ -293,12 +312,16 @@ def _claim(session: Session, plan_id: str, operation_id: str) -> None:
 
 
 def _to_plan(row: PlanRow) -> Plan:
+    return _plan_of(row, tuple(Change(*each) for each in json.loads(row.changes)), json.loads(row.wish))
+
+
+def _plan_of(row: PlanRow, changes: tuple[Change, ...], wish: Mapping[str, Value]) -> Plan:
     return Plan(
         id=row.id,
         act=row.act,
         target=row.target,
-        changes=tuple(Change(*each) for each in json.loads(row.changes)),
-        wish=json.loads(row.wish),
+        changes=changes,
+        wish=wish,
         created_at=row.created_at,
         expires_at=row.expires_at,
         undoes=row.undoes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from portal.dns.files import csv_file, json_file, zone_file
 from portal.dns.files.lines import Line
 from portal.dns.records.checks import PLANS, Limits, check
 from portal.dns.records.findings import Finding, at_line, warning
-from portal.dns.records.names import canonical, full_name
+from portal.dns.records.names import full_name
 from portal.dns.records.neighbours import Neighbours
 from portal.dns.records.rdata import complete
 from portal.dns.records.types import TYPES
@@ -24,6 +24,9 @@ READERS: dict[Format, Callable[[str, str], tuple[list[Line], list[Finding]]]] = 
     "json": json_file.parse,
 }
 WRITERS: dict[Format, Callable[..., str]] = {"bind": zone_file.dump, "csv": csv_file.dump, "json": json_file.dump}
+
+Place = tuple[str, str]  # type and full name
+_KNOWN = frozenset({*TYPES, "SOA"})
 
 
 @dataclass
@@ -44,6 +47,7 @@ def read(
     present: Mapping[str, Json],
     *,
     replace: bool,
+    values: Mapping[str, Value] | None = None,
     limits: Limits = PLANS["free"],
 ) -> Import:
     """Given a file and the zone's records by key, return what the zone is to become.
@@ -52,25 +56,23 @@ def read(
     zone itself, what Email Routing keeps, records of types that can't be written here, and lines that are wrong.
 
     replace   what the file lacks goes; not what stands at the name of a line that was left alone
+    values    value_of each of the records, where these are known already
     """
     lines, findings = READERS[kind](zone, text)
     result = Import(findings=findings)
-    befores = {key: value_of(record) for key, record in present.items()}
-    soles = _soles(zone, lines, present) if replace else {}
-    unknown = {
-        (record["type"], canonical(record["name"]))
-        for record in present.values()
-        if record["type"] not in (*TYPES, "SOA")
-    }
+    places = [_place(line.draft, zone) for line in lines]
+    befores = {key: value_of(record) for key, record in present.items()} if values is None else values
+    soles = _soles(places, befores) if replace else {}
+    unknown = {_place_of(value) for value in befores.values() if value["type"] not in _KNOWN}
     wanted: dict[str, tuple[int, Value]] = {}
-    refused: set[tuple[str, str]] = set()
-    for line in lines:
-        if _place(line.draft, zone) in unknown:
+    refused: set[Place] = set()
+    for line, place in zip(lines, places, strict=True):
+        if place in unknown:
             result.findings.append(warning("", "line-type-kept", line=line.number, type=line.draft["type"]))
             continue
-        value = _read_line(zone, line, present, befores, soles, limits, result)
+        value = _read_line(zone, line, place, present, befores, soles, limits, result)
         if value is None:
-            refused.add(_place(line.draft, zone))
+            refused.add(place)
             continue
         key = key_of(value)
         if key in wanted:
@@ -85,13 +87,13 @@ def read(
             found = others.check(zone, value, own=key, before=befores.get(key))
             result.findings += [at_line(each, number) for each in found]
             if any(each.severity == "error" for each in found):
-                refused.add((value["type"], value["name"]))
+                refused.add(_place_of(value))
                 continue
         result.wish[key] = value
     if replace:
         kept = stay | wanted.keys()
         for key, value in befores.items():
-            if key not in kept and (value["type"], value["name"]) not in refused:
+            if key not in kept and _place_of(value) not in refused:
                 result.wish[key] = None
     result.findings.sort(key=lambda each: each.params.get("line", 0))
     return result
@@ -100,22 +102,22 @@ def read(
 def _read_line(
     zone: str,
     line: Line,
+    place: Place,
     present: Mapping[str, Json],
     befores: Mapping[str, Value],
-    soles: Mapping[tuple[str, str], str],
+    soles: Mapping[Place, str],
     limits: Limits,
     result: Import,
 ) -> Value | None:
     """The value of a line, or None when it is left alone, with what is to be said of it among the findings."""
-    place = _place(line.draft, zone)
     if place[0] == "SOA":
         result.findings.append(warning("", "line-soa", line=line.number))
         return None
+    key = _key(line.draft, place)
     if place == ("NS", zone):
-        if _key(line.draft, zone) not in present:
+        if key not in present:
             result.findings.append(warning("", "line-apex-ns", line=line.number))
         return None
-    key = _key(line.draft, zone)
     if key in present and is_locked(present[key]):
         value, _ = check(zone, line.draft, before=befores[key], limits=limits)
         if value != befores[key]:
@@ -135,26 +137,30 @@ def _stays(zone: str, record: Json) -> bool:
     return is_fixed(zone, record) or is_locked(record) or record["type"] not in TYPES
 
 
-def _key(draft: Mapping[str, Any], zone: str) -> str:
+def _key(draft: Mapping[str, Any], place: Place) -> str:
     """The key that a draft would have, as far as it can be read; "" for none."""
-    if draft.get("type") not in TYPES:
+    if place[0] not in TYPES:
         return ""
     try:
-        return key_of({**draft, "name": full_name(str(draft.get("name")), zone)})
+        return key_of({**draft, "name": place[1]})
     except ValueError:
         return ""
 
 
-def _soles(zone: str, lines: list[Line], present: Mapping[str, Json]) -> dict[tuple[str, str], str]:
-    """(type, name) -> key, where zone and file both have one record there: it is changed, not replaced by another."""
-    in_file = Counter(_place(line.draft, zone) for line in lines)
-    places: dict[tuple[str, str], list[str]] = {}
-    for key, record in present.items():
-        places.setdefault((record["type"], canonical(record["name"])), []).append(key)
-    return {place: keys[0] for place, keys in places.items() if len(keys) == 1 and in_file[place] == 1}
+def _soles(places: Sequence[Place], befores: Mapping[str, Value]) -> dict[Place, str]:
+    """Place -> key, where zone and file both have one record there: it is changed, not replaced by another."""
+    in_file, in_zone = Counter(places), Counter(map(_place_of, befores.values()))
+    return {
+        place: key for key, value in befores.items() if in_zone[place := _place_of(value)] == 1 and in_file[place] == 1
+    }
 
 
-def _place(draft: Mapping[str, Any], zone: str) -> tuple[str, str]:
+def _place_of(value: Value) -> Place:
+    return value["type"], value["name"]
+
+
+def _place(draft: Mapping[str, Any], zone: str) -> Place:
+    """Where a draft belongs; ("", "") when its name can't be read."""
     try:
         return str(draft.get("type")), full_name(str(draft.get("name")), zone)
     except ValueError:

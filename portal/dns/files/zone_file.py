@@ -223,4 +223,6 @@ def _attributes(comment: str | None, *, is_complete: bool, is_proxiable: bool) -
 
 
 def _seconds(written: str) -> int:
+    if written.isdecimal():
+        return int(written)
     return sum(int(number) * SECONDS[(unit or "s").lower()] for number, unit in _TTL_PART.findall(written))

@@ -1,8 +1,8 @@
 """The time machine: what zones were like, and what changed in them without Homeport.
 
 Whoever has read a zone says so by `saw`; from one sight to the next it tells what is drift. `keep` makes a sight a
-point in time that can be looked at and gone back to. Both take raw records, as Cloudflare sent them; the work is done
-in threads.
+point in time that can be looked at and gone back to. Both take raw records, as Cloudflare sent them, or the Sight that
+was made of them; the work is done in threads.
 
     await machine.saw("example.com", records, at=now, ours=None)  # the poll: what differs was done outside
     await machine.saw("example.com", records, at=now, ours=operation_id, keys=keys)  # after our own change
@@ -84,7 +84,13 @@ class TimeMachine:
     # -- sights -------------------------------------------------------------------------------------------------------
 
     async def saw(
-        self, zone: str, records: Records, *, at: datetime, ours: str | None, keys: Collection[str] | None = None
+        self,
+        zone: str,
+        records: Records | Sight,
+        *,
+        at: datetime,
+        ours: str | None,
+        keys: Collection[str] | None = None,
     ) -> None:
         """Compare a zone with how it was last seen.
 
@@ -92,7 +98,7 @@ class TimeMachine:
                first sight of a zone is no drift.
         keys   of all records that `ours` may have changed: what else differs was done outside. None: they aren't known
         """
-        sight = await asyncio.to_thread(Sight.of, records)
+        sight = await _sight(records)
         marker = await asyncio.to_thread(self._edge_marker)
 
         def see(session: Session) -> tuple[list[Difference], int] | None:
@@ -136,11 +142,11 @@ class TimeMachine:
     # -- points in time -----------------------------------------------------------------------------------------------
 
     async def keep(
-        self, zone: str, records: Records, *, reason: Reason, operation_id: str | None, at: datetime
+        self, zone: str, records: Records | Sight, *, reason: Reason, operation_id: str | None, at: datetime
     ) -> SnapshotView:
         """Make a sight a point in time. One that is equal to the newest is not kept twice: it was seen for longer, and
         the operation that it lies before or after is noted on it."""
-        sight = await asyncio.to_thread(Sight.of, records)
+        sight = await _sight(records)
         row = await self._db.run(lambda session: sights.keep(session, zone, sight, reason, operation_id, at))
         return snapshot_view(row)
 
@@ -276,6 +282,10 @@ class TimeMachine:
             return row.taken_at, unpack(row.records)
 
         return await self._db.read(find)
+
+
+async def _sight(records: Records | Sight) -> Sight:
+    return records if isinstance(records, Sight) else await asyncio.to_thread(Sight.of, records)
 
 
 def snapshot_view(row: SnapshotRow) -> SnapshotView:

@@ -22,7 +22,7 @@ from publicsuffixlist import PublicSuffixList
 from portal.dns.records import names, rdata
 from portal.dns.records.content_checks import content_findings
 from portal.dns.records.findings import Finding, error, warning
-from portal.dns.records.neighbours import Neighbours
+from portal.dns.records.neighbours import ALONE, Neighbours
 from portal.dns.records.part_checks import part_findings
 from portal.dns.records.text import has_invisible
 from portal.dns.records.types import MAX_16, TYPES, RecordType
@@ -61,7 +61,7 @@ def check(
     draft: Mapping[str, Any],
     *,
     before: Value | None = None,
-    others: Sequence[Mapping[str, Any]] | Neighbours = (),
+    others: Sequence[Mapping[str, Any]] | Neighbours = ALONE,
     own: str | None = None,
     limits: Limits = PLANS["free"],
 ) -> tuple[Value | None, list[Finding]]:
@@ -83,7 +83,8 @@ def check(
     raw |= _says(type_, draft, before, found)
     raw |= _beside(type_, draft, before, limits, found)
     value = value_of(raw)
-    if before is not None and type_.content == "text" and key_of(value) == key_of(before):
+    is_other = before is not None and value.get("content") != before.get("content")
+    if before is not None and is_other and type_.content == "text" and key_of(value) == key_of(before):
         value["content"] = before["content"]  # split otherwise, which means the same
     if not _has_error(found):
         found += _whole(zone, type_, value, before)

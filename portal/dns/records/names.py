@@ -40,11 +40,13 @@ def full_name(name: str, zone: str) -> str:
     return f"{full}.{zone}"
 
 
-@lru_cache(maxsize=4096)
 def a_labels(name: str) -> str:
     """Given a name in Unicode or as A-labels, return the latter, lower case, no final dot. Raise ValueError."""
-    if name.isascii():
-        return name.rstrip(".").lower()
+    return name.rstrip(".").lower() if name.isascii() else _a_labels(name)
+
+
+@lru_cache(maxsize=4096)
+def _a_labels(name: str) -> str:
     try:
         mapped = idna.uts46_remap(name, std3_rules=False).rstrip(".")
         return ".".join(
@@ -54,11 +56,13 @@ def a_labels(name: str) -> str:
         raise ValueError(str(error)) from error
 
 
-@lru_cache(maxsize=4096)
 def unicode_name(name: str) -> str:
     """A name as people write it; labels that are no valid IDN stay as they are."""
-    if "xn--" not in name:
-        return name
+    return _unicode_name(name) if "xn--" in name else name
+
+
+@lru_cache(maxsize=4096)
+def _unicode_name(name: str) -> str:
     return ".".join(map(_unicode_label, name.split(".")))
 
 

@@ -36,11 +36,9 @@ class Neighbours:
         own      the value's key, when it is one of the records held here
         before   what it was; what was so already is only warned of
         """
-        key = key_of(value)
-        same = [each for each in self.at(value["name"]) if own is None or key_of(each) != own]
-        found = [error("content", "duplicate")] if any(key_of(each) == key for each in same) else []
-        found += _beside_cname(zone, value, same)
-        found += _second(value, same, before)
+        there = self.at(value["name"])
+        same = [each for each in there if own is None or (each is not value and key_of(each) != own)]
+        found = _against(zone, value, same, before) if same else []
         found += self._target(zone, value)
         if value["type"] == "MX" and any(each["type"] == "MX" and is_locked(each) for each in same):
             found.append(error("", "mx-email-routing", name=value["name"]))
@@ -66,11 +64,21 @@ class Neighbours:
         return []
 
 
+ALONE = Neighbours(())
+
+
 def _target_of(value: Value) -> str | None:
     """The host that a record leads to, for the types that need one to be there."""
     if value["type"] == "SRV":
         return str(value["data"].get("target"))
     return str(value["content"]) if value["type"] in ("MX", "NS", "CNAME") else None
+
+
+def _against(zone: str, value: Value, same: Sequence[Mapping[str, Any]], before: Value | None) -> list[Finding]:
+    """What the others of its name have against a value."""
+    key = key_of(value)
+    found = [error("content", "duplicate")] if any(key_of(each) == key for each in same) else []
+    return found + _beside_cname(zone, value, same) + _second(value, same, before)
 
 
 def _beside_cname(zone: str, value: Value, same: Sequence[Mapping[str, Any]]) -> list[Finding]:

@@ -132,6 +132,13 @@ class Tunnels:
             read_at=state.read_at,
         )
 
+    async def services(self) -> dict[str, str]:
+        """Where each route leads, by its name, as it is now. Raise NoTunnel, TunnelNotChosen, a Cloudflare problem."""
+        state = await self._picture.read()
+        assert state.configuration is not None
+        routes = ingress.routes_of(state.configuration.config)
+        return {name: str(entry.get("service") or "") for name, entry in routes.items()}
+
     def _connection(self, state: TunnelState) -> Connection:
         """Cloudflare's; for a tunnel that has to be chosen, the setting that says which."""
         view = self._zones.connection.view()

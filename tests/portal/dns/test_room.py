@@ -234,6 +234,13 @@ async def test_two_applies_at_once_in_one_zone_do_not_mix(room: Room, cf: Cloudf
     assert all(isinstance(each, TargetBusy) for each in ended if isinstance(each, BaseException))
 
 
+async def test_plan_is_made_from_one_reading(room: Room, cf: CloudflareFake) -> None:
+    """With two, what others change in between would be undone by a plan that shows it as what was there."""
+    await room.plan(create("A", "www", "192.0.2.1"))
+    path = f"/zones/{cf.zone_id(HOME)}/dns_records"
+    assert [request.method for request in cf.requests if request.path == path] == ["GET"]
+
+
 async def test_plan_of_one_zone_is_unknown_in_another(room: Room) -> None:
     plan = await room.plan(create("A", "a", "192.0.2.1"))
     for asked in (room.service.read_plan(TWO, plan.id), room.service.undo(ANNA, TWO, plan.id)):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kit.problem import Problem
+from portal.dns.listing import RecordQuery
 from portal.dns.problems import NoSuchZone
 from portal.dns.records.values import key_of
 from portal.dns.zones import FRESH_S, HOURLY_S, LIST_S, RETRY_S
@@ -17,7 +18,7 @@ from portal.integrations.cloudflare import READ_TRIES, TIMEOUT_S
 from portal.integrations.cloudflare_problems import CloudflareSilent
 from tests.clock import FakeClock
 from tests.fakes.cloudflare import CloudflareFake
-from tests.fakes.cloudflare.state import Zone
+from tests.fakes.cloudflare.state import Record, Zone
 from tests.portal.dns.conftest import HOME, TWO, Room, Stand
 
 
@@ -50,6 +51,25 @@ async def test_many_who_ask_while_a_zone_is_read_share_the_next_reading(room: Ro
     assert _lists(cf) == 1
     await zones.read(HOME)
     assert _reads(cf) == 3
+
+
+async def test_what_is_worked_out_of_records_is_kept_only_while_they_are_the_same(
+    room: Room, cf: CloudflareFake
+) -> None:
+    zones, records = room.service.zones, cf.state.zones[HOME].records
+    records += [Record("A", f"www.{HOME}", "192.0.2.1"), Record("A", f"www.{HOME}", "192.0.2.2")]
+    first = await zones.read(HOME)
+    same = await zones.read(HOME)
+    assert same.reading is first.reading
+    assert same.read_at is not None
+    assert first.read_at is not None
+    assert same.read_at > first.read_at
+    records[-1].comment = "the web"
+    other = await zones.read(HOME)
+    (key,) = (key for key, value in other.values.items() if value["content"] == "192.0.2.2")
+    assert (other.values[key]["comment"], other.records[key]["comment"]) == ("the web", "the web")
+    assert other.listing.find(RecordQuery(find="the web")) == [key]
+    assert "comment" not in first.values[key]
 
 
 async def test_page_reads_again_only_when_what_is_known_is_old(

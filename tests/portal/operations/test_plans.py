@@ -122,6 +122,19 @@ async def test_world_that_has_changed_refuses_the_plan_and_gives_the_new_one(
     assert world.values == AFTER
 
 
+async def test_plan_of_what_was_looked_at_before_is_stale_once_the_world_has_changed(
+    plans: Plans, world: World
+) -> None:
+    seen = {"old": ("192.0.2.1",), "same": "x"}
+    world.values["same"] = "y"  # after somebody looked, and before the plan is made
+    plan = await plans.plan(ANNA, APPLY, ZONE, WISH, present=seen)
+    assert [change.name for change in plan.changes] == ["old", "www"]
+    assert await plans.get(APPLY, plan.id) == plan
+    with pytest.raises(PlanStale):
+        await plans.apply(ANNA, APPLY, plan.id)
+    assert world.values["old"] == ["192.0.2.1"]
+
+
 async def test_world_that_changes_elsewhere_does_not_matter(plans: Plans, runner: Runner, world: World) -> None:
     plan = await plans.plan(ANNA, APPLY, ZONE, WISH)
     world.values["other"] = 2
