@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SHELL_SCRIPTS := .ci/run scripts/setup scripts/setup-node scripts/debian-packages scripts/docker-engine scripts/base-image \
-	scripts/apt-mirror $(wildcard stacks/mailserver/*/*.sh)
+	scripts/apt-mirror scripts/wordpress-files $(wildcard stacks/*/*/*.sh)
 WORKER := stacks/mailserver/email-worker
 FRONT_END := frontend
 NPM_RUN := .node/bin/npm run --silent --prefix
@@ -38,6 +38,7 @@ check: lint types imports node-test ## the inner loop: lint, types, imports and 
 test: setup worker front-end ## every test, against real daemons; installs missing Debian packages (asks first)
 	@scripts/debian-packages
 	@$(BIN)/python scripts/corpora.py
+	@scripts/wordpress-files
 	@node=0; $(MAKE) node-test || node=$$?; $(PYTEST) -n 2 --reruns 1 -m "not stacks and not soak and not bench" && exit $$node
 
 stacks-test: setup worker front-end ## build and boot the Compose stacks for real; installs a Docker engine if there is none (asks first)
@@ -82,10 +83,13 @@ bench-mail: setup ## measure the mail path against Postfix on one Dovecot; SCAN=
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.mail $(if $(SCAN),--scan)
 
-bench-portal: setup front-end ## measure the portal with 200 containers and ten operators watching, and a zone of 10,000 records
+bench-portal: setup front-end ## measure the portal: 200 containers watched by ten operators, a zone of 10,000 records, 500 tables, 17 sites
 	@scripts/debian-packages
 	@$(BIN)/python -m tests.bench.portal
 	@$(BIN)/python -m tests.bench.dns
+	@scripts/wordpress-files
+	@$(BIN)/python -m tests.bench.databases
+	@$(BIN)/python -m tests.bench.wordpress
 	@$(BIN)/python -m tests.bench.first_load
 	@$(BIN)/python -m tests.bench.log_view
 

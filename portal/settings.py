@@ -143,6 +143,29 @@ class PortalSettings(settings.Settings):
         default=None, description="Where the canary is looked for: imap(s)://host:port of the mail server"
     )
     mail_canary_s: int = Field(default=600, ge=10, le=3_600, description="Seconds that a canary is waited for")
+    databases_file: Path | None = Field(
+        default=None,
+        description="The database servers and their accounts (TOML); without it, that room is not connected",
+    )
+    web_dir: Path | None = Field(
+        default=None, description="Where virtual hosts and PHP pools are rendered; without it, sites are only looked at"
+    )
+    import_dir: Path | None = Field(default=None, description="Where archives and dumps of sites to be imported lie")
+    sites_origin_url: str | None = Field(
+        default=None, description="Where the sites' own web server answers, such as http://blog-nginx:8080"
+    )
+    sites_edge_url: str | None = Field(
+        default=None, description="Where the sites' public names are asked; by default where DNS says; only in tests"
+    )
+    site_mail_host: str | None = Field(
+        default=None, description="Submission server as the sites see it; without it, sites send no mail through it"
+    )
+    site_mail_port: int = Field(default=587, ge=1, le=65_535, description="Its port, with STARTTLS")
+    site_mail_user: str | None = Field(
+        default=None,
+        description="Account of that server for all sites; by default each site gets one in the mailboxes database",
+    )
+    site_mail_password: SecretStr | None = Field(default=None, description="That account's password")
     edge_zones: Names = Field(
         default=(), description="Domains whose mail comes in through the edge, separated by commas"
     )

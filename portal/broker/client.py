@@ -41,6 +41,8 @@ _RESULTS: Mapping[type[schemas.Request], type[schemas.Answer]] = {
     schemas.Images: schemas.ImageList,
     schemas.DiskUsage: schemas.DiskUse,
     schemas.WpCli: schemas.Ended,
+    schemas.SiteFiles: schemas.Ended,
+    schemas.WebConfig: schemas.Ended,
 }
 _ITEMS: Mapping[type[schemas.Request], type[schemas.Answer]] = {
     schemas.Logs: schemas.LogLines,
@@ -104,7 +106,7 @@ class Broker:
     @overload
     async def ask(self, request: schemas.DiskUsage) -> schemas.DiskUse: ...
     @overload
-    async def ask(self, request: schemas.WpCli) -> schemas.Ended: ...
+    async def ask(self, request: schemas.WpCli | schemas.SiteFiles | schemas.WebConfig) -> schemas.Ended: ...
 
     async def ask(self, request: schemas.Request) -> schemas.Answer:
         """Send one request and return its result. Raise a BrokerProblem."""

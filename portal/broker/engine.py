@@ -13,15 +13,15 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import docker  # type: ignore[import-untyped]
 import docker.errors  # type: ignore[import-untyped]
 import docker.types  # type: ignore[import-untyped]
-import docker.utils.socket  # type: ignore[import-untyped]
 import requests
 import urllib3
 
@@ -123,10 +123,17 @@ class Engine:
 
         return Stream(self.call(begin))
 
-    def run(self, container_id: str, argv: list[str], *, user: str, limit: int) -> Completed:
-        """Run a program in a container and collect its output, each stream up to `limit` bytes; the rest is dropped."""
-        execution = self.call(lambda client: client.exec_create(container_id, argv, user=user))["Id"]
-        stdout, stderr, is_cut = self.call(lambda client: _output(client, execution, limit))
+    def run(
+        self, container_id: str, argv: list[str], *, user: str, limit: int, stdin: bytes | None = None
+    ) -> Completed:
+        """Run a program in a container and collect its output, each stream up to `limit` bytes; the rest is dropped.
+
+        user    "": as the container itself runs
+        stdin   at most what a pipe holds (64 KiB), so that a program that reads none of it holds nobody up
+        """
+        takes = stdin is not None
+        execution = self.call(lambda client: client.exec_create(container_id, argv, user=user, stdin=takes))["Id"]
+        stdout, stderr, is_cut = self.call(lambda client: _output(client, execution, limit, stdin))
         exit_code = self.call(lambda client: client.exec_inspect(execution)).get("ExitCode")
         if exit_code is None:
             raise EngineRefused("the program's output ended before the program")
@@ -171,11 +178,17 @@ class Engine:
         client.close()
 
 
-def _output(client: docker.APIClient, execution: str, limit: int) -> tuple[bytes, bytes, bool]:
+def _output(client: docker.APIClient, execution: str, limit: int, stdin: bytes | None) -> tuple[bytes, bytes, bool]:
     output, is_cut = {1: bytearray(), 2: bytearray()}, False
     raw = client.exec_start(execution, socket=True)
     try:
-        for kind, data in docker.utils.socket.frames_iter(raw, tty=False):
+        connection = raw._sock  # what the SDK returns reads only
+        connection.settimeout(None)  # the program's end is its command line's matter
+        if stdin is not None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended already, unread
+                connection.sendall(stdin)
+                connection.shutdown(socket.SHUT_WR)
+        for kind, data in _frames(raw._response.raw._fp.fp):
             room = limit - len(output[kind])
             output[kind] += data[:room]
             is_cut |= len(data) > room
@@ -184,6 +197,17 @@ def _output(client: docker.APIClient, execution: str, limit: int) -> tuple[bytes
             raw._response.close()  # the SDK puts it there, and nobody else has it
         raw.close()
     return bytes(output[1]), bytes(output[2]), is_cut
+
+
+def _frames(reader: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield (stream, data) of an exec's output: docs.docker.com/engine/api, "Stream format".
+
+    reader   the response's own buffer. The SDK's frames_iter reads from the socket below it, and so misses what came
+             in one piece with the headers: all output of a program that was quick.
+    """
+    while len(header := reader.read(8)) == 8:
+        kind, size = struct.unpack(">BxxxL", header)
+        yield kind, reader.read(size)
 
 
 def documents(stream: Stream) -> Iterator[Json]:

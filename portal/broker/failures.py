@@ -60,7 +60,7 @@ class EngineRefused(BrokerProblem):
 
 
 class NotAllowed(BrokerProblem):
-    """A subcommand, argument or option that the broker's list does not have."""
+    """A subcommand, argument, option or form of secret that the broker's list does not have."""
 
     status, type, title = 403, "broker-not-allowed", "Not on the broker's list"
 

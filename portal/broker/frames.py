@@ -13,7 +13,7 @@ import struct
 import time
 
 MAX_REQUEST_BYTES = 64 * 1024  # the longest request is a list of 512 ids
-MAX_ANSWER_BYTES = 8 * 1024**2  # a list of 1,000 containers takes 1.5 MiB
+MAX_ANSWER_BYTES = 32 * 1024**2  # 4 MiB of output and 1 MiB of errors, every byte of it escaped
 
 LENGTH = struct.Struct(">I")
 

@@ -22,7 +22,7 @@ PROTECTED: dict[str, Protection] = {
     "mail-cloudflared": Protection(role="tunnel", goes_dark=("incoming-mail",)),
     "blog-cloudflared": Protection(role="tunnel", goes_dark=("incoming-mail", "websites")),
     "mail-db": Protection(role="database", goes_dark=("mail-login", "mail-delivery")),
-    "blog-mariadb": Protection(role="database", goes_dark=("websites",)),
+    "blog-db": Protection(role="database", goes_dark=("websites",)),
     "mail-dovecot": Protection(role="mailboxes", goes_dark=("mail-delivery", "mail-reading")),
     "portal": Protection(role="portal", goes_dark=("portal",)),
     "portal-broker": Protection(role="portal", goes_dark=("containers-page",)),

@@ -11,6 +11,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from portal.broker.messages import Message
+from portal.broker.messages import Request as Request
+from portal.broker.site_schemas import FIRST_UID as FIRST_UID
+from portal.broker.site_schemas import INSTALLED as INSTALLED
+from portal.broker.site_schemas import LAST_UID as LAST_UID
+from portal.broker.site_schemas import RESERVED as RESERVED
+from portal.broker.site_schemas import SITE as SITE
+from portal.broker.site_schemas import SITE_FILES_FIELDS as SITE_FILES_FIELDS
+from portal.broker.site_schemas import DatabaseLogin as DatabaseLogin
+from portal.broker.site_schemas import MailLogin as MailLogin
+from portal.broker.site_schemas import RedisLogin as RedisLogin
+from portal.broker.site_schemas import Secrets as Secrets
+from portal.broker.site_schemas import SiteFiles as SiteFiles
+from portal.broker.site_schemas import WebConfig as WebConfig
+from portal.broker.site_schemas import WpCli as WpCli
+
 MAX_TARGETS = 512  # of one request
 MAX_REASON_CHARACTERS = 500
 MAX_TAIL_LINES = 100_000
@@ -20,18 +36,7 @@ ContainerId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="full 
 Moment = Annotated[float, Field(ge=0, le=253_402_300_799)]
 
 
-class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 # -- requests ---------------------------------------------------------------------------------------------------------
-
-
-class Request(Message):
-    """caller and request_id go into the broker's own audit line; nothing is decided by them."""
-
-    caller: str = Field(default="", max_length=200)
-    request_id: str = Field(default="", max_length=64)
 
 
 class List(Request):
@@ -131,20 +136,22 @@ class DiskUsage(Request):
     verb: Literal["disk_usage"] = "disk_usage"
 
 
-class WpCli(Request):
-    """One allow-listed `wp` subcommand in blog-php, as the owner of the site's tree (wp.py)."""
-
-    verb: Literal["wp_cli"] = "wp_cli"
-    site: str = Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
-    url: str = Field(pattern=r"^https?://[a-z0-9.-]{1,253}(?::[0-9]{1,5})?$")
-    command: Annotated[tuple[str, ...], Field(min_length=2, max_length=3, strict=False)]
-    arguments: Annotated[tuple[str, ...], Field(max_length=16, strict=False)] = ()
-    options: dict[str, str] = Field(default_factory=dict, max_length=16)
-    timeout_s: int = Field(default=60, ge=1, le=600)
-
-
 AnyRequest = Annotated[
-    List | Inspect | Start | Stop | Restart | Logs | Stats | WatchStats | Events | Stacks | Images | DiskUsage | WpCli,
+    List
+    | Inspect
+    | Start
+    | Stop
+    | Restart
+    | Logs
+    | Stats
+    | WatchStats
+    | Events
+    | Stacks
+    | Images
+    | DiskUsage
+    | WpCli
+    | SiteFiles
+    | WebConfig,
     Field(discriminator="verb"),
 ]
 REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)

@@ -41,7 +41,18 @@ REQUEST_S = 5.0  # for the whole request, once connected
 SEND_S = 30.0  # for one frame, to a client that does not read
 BACKLOG = 128
 
-_LOUD = (schemas.Start, schemas.Stop, schemas.Restart, schemas.Logs, schemas.WpCli)  # logged also when done
+# Logged also when done.
+_LOUD = (
+    schemas.Start,
+    schemas.Stop,
+    schemas.Restart,
+    schemas.Logs,
+    schemas.WpCli,
+    schemas.SiteFiles,
+    schemas.WebConfig,
+)
+_TARGETS = ("container", "site", "part")  # what an act is done to, by the name that its schema has for it
+_ACTS = ("command", "action")
 
 
 class Server:
@@ -133,8 +144,8 @@ class Server:
         write(
             "broker_verb",
             verb=_verb(request),
-            target=getattr(request, "container", None) or getattr(request, "site", None),
-            command=getattr(request, "command", None),
+            target=next((getattr(request, name) for name in _TARGETS if hasattr(request, name)), None),
+            command=next((getattr(request, name) for name in _ACTS if hasattr(request, name)), None),
             override=getattr(getattr(request, "override", None), "reason", None),
             caller=request.caller,
             request_id=request.request_id,

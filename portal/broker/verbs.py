@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
 from kit.logging import get_logger
-from portal.broker import reading, schemas, wp
+from portal.broker import reading, schemas, site_files, web_config, wp
 from portal.broker.engine import Engine, Json, Stream, documents
 from portal.broker.failures import ContainerProtected, NoSuchContainer, NotAllowed
 
@@ -25,7 +25,11 @@ U = TypeVar("U")
 LOOKERS = 8  # containers inspected at once; the engine answers in 1-2 ms each
 SAMPLERS = 64  # containers measured at once; the engine answers within the next second
 LINES_AT_ONCE = 500  # log lines in one item
+STDERR_BYTES = 1024**2  # of a program; with its output, however it is escaped, less than an answer may have
 NOBODY = "65534:65534"
+ROOT = "0:0"  # only in blog-site-files, which has a fixed program and no network
+CONTAINERS_OWN = ""  # the user that the container runs as
+BLANK = "[secret]"
 
 
 class Flow:
@@ -71,6 +75,8 @@ class Verbs:
             schemas.Images: self.images,
             schemas.DiskUsage: self.disk_usage,
             schemas.WpCli: self.wp_cli,
+            schemas.SiteFiles: self.site_files,
+            schemas.WebConfig: self.web_config,
         }
 
     def do(self, request: schemas.Request) -> schemas.Answer | Flow:
@@ -151,35 +157,47 @@ class Verbs:
             raise ContainerProtected(f"{target.service} is protected", protection=target.protection)
 
     def wp_cli(self, request: schemas.WpCli) -> schemas.Ended:
-        path = f"{self._sites_root}/{request.site}"
-        argv = wp.argv(
-            path,
-            request.url,
-            request.command,
-            request.arguments,
-            request.options,
-            timeout_s=request.timeout_s,
-        )
-        running = [each for each in self._known() if each.get("State") == "running"]
-        targets = [each["Id"] for each in running if each["Labels"].get(reading.SERVICE) == wp.SERVICE]
-        if len(targets) != 1:
-            raise NoSuchContainer(f"{len(targets)} running containers are called {wp.SERVICE}")
-        looked = self._run(targets[0], ["stat", "-c", "%u:%g", path], NOBODY)
-        user, _, group = looked.stdout.strip().partition(":")
-        if looked.exit_code != 0 or not (user.isdecimal() and group.isdecimal()):
+        tree = f"{self._sites_root}/{request.site}"
+        line = wp.command_line(request, tree=tree)
+        container = self._running(wp.SERVICE)
+        looked = self._run(container, ["stat", "-c", "%u", f"{tree}/private"], NOBODY, wp.OUTPUT_BYTES)
+        owner = looked.stdout.strip()
+        if looked.exit_code != 0 or not owner.isdecimal():
             raise NoSuchContainer("there is no tree of this site")
-        if int(user) < wp.FIRST_SITE_UID or int(group) == 0:
+        if not schemas.FIRST_UID <= int(owner) <= schemas.LAST_UID:
             raise NotAllowed("the site's tree belongs to an account of the system")
-        return self._run(targets[0], argv, f"{user}:{group}")
+        # Never the group of `public`: that one is the web server's, and reads every site.
+        ended = self._run(container, line.argv, f"{owner}:{owner}", line.output_bytes, stdin=line.stdin)
+        return _without(ended, () if request.stdin is None else (request.stdin,))
 
-    def _run(self, container_id: str, argv: list[str], user: str) -> schemas.Ended:
-        """Run one of the two programs this module names, as somebody who is not root."""
-        ended = self._engine.run(container_id, argv, user=user, limit=wp.OUTPUT_BYTES)
+    def site_files(self, request: schemas.SiteFiles) -> schemas.Ended:
+        container = self._running(site_files.SERVICE)
+        argv, document = site_files.argv(request), site_files.document(request)
+        ended = self._run(container, argv, ROOT, site_files.OUTPUT_BYTES, stdin=document)
+        return _without(ended, site_files.secrets_of(request))
+
+    def web_config(self, request: schemas.WebConfig) -> schemas.Ended:
+        container = self._running(web_config.SERVICES[request.part])
+        return self._run(container, web_config.argv(request), CONTAINERS_OWN, web_config.OUTPUT_BYTES)
+
+    def _running(self, service: str) -> str:
+        """Return the id of the one running container of this service. Raise NoSuchContainer unless there is one."""
+        running = [each for each in self._known() if each.get("State") == "running"]
+        targets = [each["Id"] for each in running if each["Labels"].get(reading.SERVICE) == service]
+        if len(targets) != 1:
+            raise NoSuchContainer(f"{len(targets)} running containers are called {service}")
+        return str(targets[0])
+
+    def _run(
+        self, container_id: str, argv: list[str], user: str, limit: int, *, stdin: bytes | None = None
+    ) -> schemas.Ended:
+        """Run one of the programs that this package names. Nothing of `argv` but checked values is a caller's."""
+        ended = self._engine.run(container_id, argv, user=user, limit=limit, stdin=stdin)
         return schemas.Ended(
             exit_code=ended.exit_code,
             stdout=ended.stdout.decode("utf-8", "replace"),
-            stderr=ended.stderr.decode("utf-8", "replace"),
-            is_cut=ended.is_cut,
+            stderr=ended.stderr[:STDERR_BYTES].decode("utf-8", "replace"),
+            is_cut=ended.is_cut or len(ended.stderr) > STDERR_BYTES,
         )
 
     # -- streams ------------------------------------------------------------------------------------------------------
@@ -253,6 +271,14 @@ class Verbs:
 
     def _now(self, container_id: str) -> schemas.Container:
         return reading.container(self._target(container_id), self._digests())
+
+
+def _without(ended: schemas.Ended, secrets: Iterable[str]) -> schemas.Ended:
+    """Blank what a program repeats of what it was told in confidence: some versions of wp do after a prompt."""
+    for secret in secrets:
+        stdout, stderr = (text.replace(secret, BLANK) for text in (ended.stdout, ended.stderr))
+        ended = ended.model_copy(update={"stdout": stdout, "stderr": stderr})
+    return ended
 
 
 def _each(pool: ThreadPoolExecutor, work: Callable[[T], U], items: Iterable[T]) -> Iterable[U]:

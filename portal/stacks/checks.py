@@ -1,4 +1,4 @@
-"""Everything that `homeport stack check mailserver` looks at, as one table. Nothing is changed.
+"""Everything that `homeport stack check` looks at, as one table for each stack. Nothing is changed.
 
 A check that cannot be made for a reason of its own is a problem like any other, so the rest is still looked at.
 """
@@ -39,7 +39,7 @@ class Looked:
 def _secrets(looked: Looked) -> Iterable[Finding]:
     stack = looked.stack
     owners = frozenset({0, os.geteuid(), stack.directory.stat().st_uid})
-    return secret_files.look(stack.secrets_dir, stack.shown(stack.secrets_dir), stack.profiles, owners)
+    return secret_files.look(stack.name, stack.secrets_dir, stack.shown(stack.secrets_dir), stack.profiles, owners)
 
 
 def _certificates(looked: Looked) -> Iterable[Finding]:
@@ -49,7 +49,7 @@ def _certificates(looked: Looked) -> Iterable[Finding]:
 
 def _places(looked: Looked) -> Iterator[Finding]:
     mountinfo = MOUNTINFO.read_text(encoding="utf-8", errors="replace")
-    for place in places.PLACES:
+    for place in places.PLACES[looked.stack.name]:
         yield from places.look(place, looked.stack.value(place.variable), mountinfo)
 
 
@@ -64,25 +64,38 @@ def _ports(looked: Looked) -> Iterable[Finding]:
     return engine.ports(looked.stack, address, looked.engine.published)
 
 
-CHECKS: dict[str, Callable[[Looked], Iterable[Finding]]] = {
+Check = Callable[[Looked], Iterable[Finding]]
+
+_ALL: dict[str, Check] = {
     "names": lambda looked: values.names(looked.stack),
+    "values": lambda looked: values.forms(looked.stack),
+    "secrets": _secrets,
+    "places": _places,
+    "engine": lambda looked: looked.engine.findings,
+}
+MAIL_CHECKS: dict[str, Check] = {
+    "names": _ALL["names"],
     "hostname": lambda looked: values.hostname(looked.stack),
     "domains": lambda looked: values.domains(looked.stack),
     "address": _address,
-    "values": lambda looked: values.forms(looked.stack),
+    "values": _ALL["values"],
     "relay": lambda looked: values.relay(looked.stack),
     "secrets": _secrets,
     "certificate": _certificates,
     "places": _places,
-    "engine": lambda looked: looked.engine.findings,
+    "engine": _ALL["engine"],
     "ports": _ports,
+}
+CHECKS = {
+    "mailserver": MAIL_CHECKS,
+    "blog": {**_ALL, "memory": lambda looked: values.memory(looked.stack)},
 }
 
 
 def check(stack: Stack, now: datetime) -> dict[str, list[Finding]]:
     """Make every check; return what each found, none left out."""
     looked = Looked(stack, now)
-    return {name: list(_made(name, make, looked)) for name, make in CHECKS.items()}
+    return {name: list(_made(name, make, looked)) for name, make in CHECKS[stack.name].items()}
 
 
 def _made(name: str, make: Callable[[Looked], Iterable[Finding]], looked: Looked) -> Iterator[Finding]:

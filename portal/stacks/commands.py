@@ -1,7 +1,9 @@
 """The Compose stacks: make a stack's settings and secrets, and check them before `docker compose up`.
 
-    homeport stack init mailserver     .env from .env.example, and every secret that can be drawn at random
-    homeport stack check mailserver    everything that is missing or wrong, each with its remedy
+    homeport stack init NAME     .env from .env.example, and every secret that can be drawn at random
+    homeport stack check NAME    everything that is missing or wrong, each with its remedy
+
+NAME is mailserver or blog.
 
 The stack is looked for here, in the directories above, and in this program's own checkout; --dir names it. Variables of
 the shell count more than .env, as they do for Compose. No secret is ever printed.
@@ -29,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None, add
 
 class Name(StrEnum):
     MAILSERVER = "mailserver"
+    BLOG = "blog"
 
 
 StackName = Annotated[Name, typer.Argument(help="Which stack.")]

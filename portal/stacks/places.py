@@ -32,10 +32,16 @@ class Place:
     advised_bytes: int
 
 
-PLACES = (
-    Place("HOMEPORT_SSD", "databases, queues and virus signatures", 2 * GIB, 10 * GIB),  # signatures alone take 0.5
-    Place("HOMEPORT_HDD", "all mail", 1 * GIB, 20 * GIB),
-)
+PLACES = {
+    "mailserver": (
+        Place("HOMEPORT_SSD", "databases, queues and virus signatures", 2 * GIB, 10 * GIB),  # signatures alone take 0.5
+        Place("HOMEPORT_HDD", "all mail", 1 * GIB, 20 * GIB),
+    ),
+    "blog": (
+        Place("HOMEPORT_SSD", "the sites' databases", 1 * GIB, 10 * GIB),
+        Place("HOMEPORT_HDD", "the sites' files", 1 * GIB, 20 * GIB),
+    ),
+}
 
 
 def look(place: Place, given: str, mountinfo: str) -> Iterator[Finding]:
@@ -57,7 +63,7 @@ def look(place: Place, given: str, mountinfo: str) -> Iterator[Finding]:
     elif kind in MEMORY:
         yield warning(place.variable, f"lies on {kind}: it is gone at the next start of the machine", "use a disk")
     elif kind in NETWORK:
-        yield warning(place.variable, f"lies on {kind}: when the network fails, so does the mail server", "use a disk")
+        yield warning(place.variable, f"lies on {kind}: when the network fails, so does this stack", "use a disk")
     free = shutil.disk_usage(path).free
     if free < place.least_bytes:
         yield problem(place.variable, f"has {_gib(free)} free, too little to begin", f"{given} holds {place.holds}")

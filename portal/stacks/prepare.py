@@ -1,4 +1,4 @@
-"""`homeport stack init mailserver`: .env, secrets and, if asked, a certificate. What is there already stays as it is.
+"""`homeport stack init`: .env, secrets and, if asked, a certificate. What is there already stays as it is.
 
 Each file appears complete or not at all: it is written under another name and linked to its own, which fails where
 somebody was faster. So two at once make one set, and a killed run is simply repeated; it may leave a
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kit import atomic
 from portal.stacks import certificates, values
-from portal.stacks.secret_files import DIRECTORY_MODE, FILE_MODE, INNER_DIRECTORY_MODE, MAIL_SECRETS
+from portal.stacks.secret_files import DIRECTORY_MODE, FILE_MODE, INNER_DIRECTORY_MODE, SECRETS
 from portal.stacks.stack import Stack
 
 
@@ -36,6 +36,8 @@ class Prepared:
 
 def prepare(stack: Stack, now: datetime, *, self_signed: bool = False) -> Prepared:
     """Make what is missing. Raise CannotPrepare, or OSError from the disk."""
+    if self_signed and not stack.has_certificate:
+        raise CannotPrepare("this stack has no certificate: what comes to it comes by the tunnel, where TLS ends")
     done = Prepared()
     _settings(stack, done)
     stack = Stack(stack.name, stack.directory, stack.environ)  # which reads the new .env
@@ -44,7 +46,7 @@ def prepare(stack: Stack, now: datetime, *, self_signed: bool = False) -> Prepar
     if directory.stat().st_mode & 0o077:
         directory.chmod(DIRECTORY_MODE)
         done.tightened.append(stack.shown(directory))
-    for secret in MAIL_SECRETS:
+    for secret in SECRETS[stack.name]:
         path = directory / secret.path
         if path.parent != directory:
             _make_open(path.parent)
@@ -56,7 +58,7 @@ def prepare(stack: Stack, now: datetime, *, self_signed: bool = False) -> Prepar
         (done.made if is_new else done.kept).append(stack.shown(path))
     if self_signed:
         _certificate(stack, now, done)
-    elif not (stack.tls_dir / certificates.CHAIN).exists():
+    elif stack.has_certificate and not (stack.tls_dir / certificates.CHAIN).exists():
         done.left[stack.shown(stack.tls_dir)] = (
             f"{certificates.CHAIN} and {certificates.KEY}: `tailscale cert`, or for a first try --self-signed"
         )

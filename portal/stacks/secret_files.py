@@ -1,4 +1,4 @@
-"""The mail server's secrets: one file each, which Compose hands to those containers that need it.
+"""The stacks' secrets: one file each, which Compose hands to those containers that need it.
 
 The directory is 0700 and guards them on this machine. The files are 0444, since each container reads them as a user of
 its own, and sees no other file than its own.
@@ -101,16 +101,27 @@ MAIL_SECRETS = (
 )
 
 
-def look(directory: Path, shown: str, profiles: frozenset[str], owners: frozenset[int]) -> Iterator[Finding]:
+_BLOG_ACCOUNTS = ("admin", "console", "write", "backup", "restore")
+BLOG_SECRETS = (
+    *(SecretFile(f"blog_db_{account}_password", _drawn(), _weak) for account in _BLOG_ACCOUNTS),
+    SecretFile("blog_cloudflared_token", None, _weak, "Cloudflare: the tunnel's page shows it once"),
+)
+SECRETS = {"mailserver": MAIL_SECRETS, "blog": BLOG_SECRETS}
+
+
+def look(
+    stack: str, directory: Path, shown: str, profiles: frozenset[str], owners: frozenset[int]
+) -> Iterator[Finding]:
     """Yield what is wrong with the directory and its files.
 
+    stack   its name, as `homeport stack` takes it
     shown   the directory as it is to be named
     owners  the uids that a secret may belong to
     """
     try:
         status = directory.stat()
     except OSError as error:
-        yield problem(shown, f"cannot be read: {error.strerror}", "`homeport stack init mailserver` makes it")
+        yield problem(shown, f"cannot be read: {error.strerror}", f"`homeport stack init {stack}` makes it")
         return
     if status.st_mode & 0o077:
         yield problem(shown, "is open to other users of this machine", f"chmod 0700 {shown}")
@@ -119,25 +130,27 @@ def look(directory: Path, shown: str, profiles: frozenset[str], owners: frozense
             shown, "belongs to another user, who can read it", f"chown it to yourself: chown -R $USER {shown}"
         )
     contents: dict[str, str] = {}
-    for secret in MAIL_SECRETS:
+    for secret in SECRETS[stack]:
         if secret.profile and secret.profile not in profiles:
             continue
-        yield from _look_at(secret, directory, shown, contents)
-    yield from _same(shown, contents)
-    yield from _foreign(directory, shown)
+        yield from _look_at(stack, secret, directory, shown, contents)
+    yield from _same(stack, contents)
+    yield from _foreign(stack, directory, shown)
 
 
-def _look_at(secret: SecretFile, directory: Path, shown: str, contents: dict[str, str]) -> Iterator[Finding]:
+def _look_at(
+    stack: str, secret: SecretFile, directory: Path, shown: str, contents: dict[str, str]
+) -> Iterator[Finding]:
     path, name = directory / secret.path, f"{shown}/{secret.path}"
-    anew = secret.source or f"remove it; `homeport stack init mailserver` draws a new one ({secret.path})"
+    anew = secret.source or f"remove it; `homeport stack init {stack}` draws a new one ({secret.path})"
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # Docker makes a directory where a mounted file is missing
-            yield problem(name, "is not a file", f"rmdir {name}, then `homeport stack init mailserver`")
+            yield problem(name, "is not a file", f"rmdir {name}, then `homeport stack init {stack}`")
             return
         content = path.read_bytes().decode()
     except FileNotFoundError:
-        yield problem(name, "is missing", secret.source or "`homeport stack init mailserver` makes it")
+        yield problem(name, "is missing", secret.source or f"`homeport stack init {stack}` makes it")
         return
     except UnicodeDecodeError:
         yield problem(name, "is not text", anew)
@@ -157,17 +170,15 @@ def _look_at(secret: SecretFile, directory: Path, shown: str, contents: dict[str
     contents[name] = content.strip()
 
 
-def _same(shown: str, contents: dict[str, str]) -> Iterator[Finding]:
+def _same(stack: str, contents: dict[str, str]) -> Iterator[Finding]:
     first: dict[str, str] = {}
     for name, content in contents.items():
         if content and (other := first.setdefault(content, name)) != name:
-            yield problem(
-                name, f"is the same as {other}", "remove it; `homeport stack init mailserver` draws a new one"
-            )
+            yield problem(name, f"is the same as {other}", f"remove it; `homeport stack init {stack}` draws a new one")
 
 
-def _foreign(directory: Path, shown: str) -> Iterator[Finding]:
-    known = {secret.path.partition("/")[0] for secret in MAIL_SECRETS} | {"tls", ".gitignore"}
+def _foreign(stack: str, directory: Path, shown: str) -> Iterator[Finding]:
+    known = {secret.path.partition("/")[0] for secret in SECRETS[stack]} | {"tls", ".gitignore"}
     try:
         names = sorted(path.name for path in directory.iterdir())
     except OSError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from portal.stacks import dotenv
 
-STACKS = ("mailserver",)
+STACKS = {"mailserver": "MAIL", "blog": "BLOG"}  # stack -> how the names of its own settings begin
 CHECKOUT = Path(__file__).parents[2]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}")
@@ -104,7 +104,12 @@ class Stack:
 
     @property
     def secrets_dir(self) -> Path:
-        return self.path("MAIL_SECRETS_DIR", "./secrets")
+        return self.path(f"{STACKS[self.name]}_SECRETS_DIR", "./secrets")
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether programs connect to it by TLS. The sites' ends at Cloudflare."""
+        return self.name == "mailserver"
 
     @property
     def tls_dir(self) -> Path:

@@ -122,6 +122,13 @@ FORMS: dict[str, tuple[Callable[[str], bool], str]] = {
     "MAIL_DKIM_SELECTOR": (lambda text: re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text) is not None, "a DNS label"),
     "MAIL_LOG_LEVEL": (lambda text: text in ("debug", "info", "warning", "error"), "debug, info, warning or error"),
     "MAIL_SPAM_SCANNER_DOWN": (lambda text: text in ("defer", "deliver"), "defer or deliver"),
+    "BLOG_DB_BUFFER_POOL": (lambda text: re.fullmatch(r"[1-9][0-9]{0,5}M", text) is not None, "a size such as 256M"),
+    "BLOG_REDIS_CACHE": (lambda text: re.fullmatch(r"[1-9][0-9]{0,5}mb", text) is not None, "a size such as 256mb"),
+    **dict.fromkeys(
+        ("BLOG_DB_MEMORY", "BLOG_REDIS_MEMORY", "BLOG_PHP_MEMORY"),
+        (lambda text: re.fullmatch(r"[1-9][0-9]{0,5}[mg]", text) is not None, "a size such as 1g or 1536m"),
+    ),
+    "WP_CLI": (lambda text: re.fullmatch(r"none|[0-9]+(?:\.[0-9]+){2}", text) is not None, "a version such as 2.12.0"),
     "MAIL_CLAMAV_MEMORY": (lambda text: re.fullmatch(r"[1-9][0-9]{0,5}[mg]", text) is not None, "a size such as 2560m"),
 }
 
@@ -138,6 +145,28 @@ def forms(stack: Stack) -> Iterator[Finding]:
             yield problem(name, "is no port", "set it in .env to a number from 1 to 65535")
         elif (other := taken.setdefault(port, name)) != name:
             yield problem(name, f"is {port}, as {other} is", "give each its own")
+
+
+# Programs with a cache of a set size: its setting, that of all their memory, and the MiB that they need besides.
+_CACHES = (("BLOG_DB_BUFFER_POOL", "BLOG_DB_MEMORY", 300), ("BLOG_REDIS_CACHE", "BLOG_REDIS_MEMORY", 64))
+
+
+def memory(stack: Stack) -> Iterator[Finding]:
+    """A cache that does not fit: its program is killed when it is full, not when it starts."""
+    for cache, limit, besides in _CACHES:
+        if not all(FORMS[name][0](stack.value(name)) for name in (cache, limit)):
+            continue  # said by the check of forms
+        if _mib(stack.value(cache)) + besides > _mib(stack.value(limit)):
+            yield problem(
+                limit,
+                f"is {stack.value(limit)}, too little for {cache}, which is {stack.value(cache)}",
+                f"leave {besides} MiB beside the cache, or make the cache smaller",
+            )
+
+
+def _mib(size: str) -> int:
+    number = int(re.match(r"[0-9]+", size)[0])  # type: ignore[index]  # FORMS has been asked
+    return number * (1024 if size.lower().endswith(("g", "gb")) else 1)
 
 
 def relay(stack: Stack) -> Iterator[Finding]:

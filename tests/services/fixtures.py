@@ -10,6 +10,7 @@ import pytest
 from tests.services.clamd import Clamd
 from tests.services.docker_engine import DockerEngine
 from tests.services.dovecot import Dovecot, Mailbox
+from tests.services.fleet import Fleet
 from tests.services.mariadb import MariaDB
 from tests.services.nsd import Nsd
 from tests.services.rspamd import Rspamd
@@ -99,4 +100,23 @@ def own_docker_engine() -> Iterator[DockerEngine]:
     if os.geteuid() != 0:
         pytest.skip("a Docker engine in namespaces of its own needs root")
     with DockerEngine() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """Three WordPress sites for the tests of one file. Who breaks one mends it, or makes a `Fleet` of its own."""
+    yield from _fleet(3)
+
+
+@pytest.fixture(scope="session")
+def fleet17() -> Iterator[Fleet]:
+    """Seventeen WordPress sites per test process, for `slow` tests that leave them as they were."""
+    yield from _fleet(17)
+
+
+def _fleet(sites: int) -> Iterator[Fleet]:
+    if os.geteuid() != 0:
+        pytest.skip("a fleet in namespaces of its own needs root")
+    with Fleet(sites) as running:
         yield running

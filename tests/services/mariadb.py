@@ -25,6 +25,18 @@ INSTALL_S = 120.0  # 3 s on an idle machine
 ANSWER_S = 10
 
 
+# As stacks/blog/mariadb/entrypoint.sh gives them.
+PORTAL_GRANTS = {
+    "admin": (
+        r"ALL PRIVILEGES ON `wp\_%`.* TO WITH GRANT OPTION",
+        "CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO ",
+        "SELECT ON mysql.* TO ",
+    ),
+    "console": (r"SELECT, SHOW VIEW ON `wp\_%`.* TO ",),
+    "write": (r"SELECT, INSERT, UPDATE, DELETE ON `wp\_%`.* TO ",),
+}
+
+
 class MariaDB(Server):
     """One server in a directory of its own, the same port for as long as the object lives.
 
@@ -33,6 +45,7 @@ class MariaDB(Server):
 
     def __init__(self, *options: str) -> None:
         self.port = free_port()
+        self.portal_passwords = {purpose: secrets.token_hex(16) for purpose in PORTAL_GRANTS}
         self.directory = Path(tempfile.mkdtemp(prefix="mariadb-"))
         account = "--user=mysql" if os.geteuid() == 0 else f"--user={os.environ.get('USER', 'nobody')}"
         if os.geteuid() == 0:
@@ -75,6 +88,26 @@ class MariaDB(Server):
             f"GRANT ALL ON {name}.* TO {name}@'127.0.0.1'",
         )
         return f"mysql+pymysql://{name}:{password}@127.0.0.1:{self.port}/{name}"
+
+    def servers_file(self, directory: Path, name: str = "blog") -> Path:
+        """Write a file of the portal's databases room that names this server; return its path.
+
+        The accounts are those of stacks/blog/mariadb: they see the databases whose names begin with "wp_".
+        """
+        tables = [f'[[server]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {self.port}\nowner_of = "blog"\n']
+        for purpose, grants in PORTAL_GRANTS.items():
+            account = f"homeport_{purpose}@'%'"
+            self.execute(
+                f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{self.portal_passwords[purpose]}'",
+                *(f"GRANT {grant.replace(' TO ', f' TO {account} ')}" for grant in grants),
+            )
+            file = directory / f"{name}-{purpose}.password"
+            file.touch(mode=0o600)
+            file.write_text(self.portal_passwords[purpose] + "\n")
+            tables.append(f'[server.{purpose}]\nuser = "homeport_{purpose}"\npassword_file = "{file}"\n')
+        path = directory / f"{name}.toml"
+        path.write_text("".join(tables))
+        return path
 
     def _answers(self) -> None:
         with socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_S) as connection:

@@ -5,12 +5,14 @@ Whatever fails is shown with the logs of the containers that are not well. The t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.services.edge import Edge
+from tests.services.portal import PASSWORD, Browser
 from tests.services.process import ServiceFailed
 from tests.stacks.deployment import Deployment
 from tests.stacks.mailbox import StackMailbox
@@ -49,6 +51,16 @@ def edge(stack: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The Email Worker before the stack's tunnel. It knows no recipients of its own."""
     with stack.edge(tmp_path_factory.mktemp("edge")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def operator(stack: Deployment) -> Iterator[Browser]:
+    """The first administrator, by the link that the portal writes on its console."""
+    with Browser(stack.portal_url) as browser:
+        (*_, token) = re.findall(r"/setup#(\S+)", stack.log("portal", 1000))
+        answer = browser.post("/api/setup", json={"token": token, "name": "anna", "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        yield browser
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@
             edge.receive(message(), rcpt_to=anna.address)
         anna.wait_for(1)
 
-Beside the project's own files there is compose.test.yaml with the stand-ins: a tunnel on 127.0.0.1 and a smarthost.
+Beside the project's own files there is compose.test.yaml with the stand-ins: tunnels on 127.0.0.1, a smarthost, wp.
 Every setting is given here, so no .env of this checkout counts; ports are free ones of 127.0.0.1. The SSD is a
-directory, the HDD a small tmpfs, so that it can be full. Needs root: data belong to the containers' users.
+directory, the HDD a small tmpfs, so that it can be full, but for the blog's part of it, which lies beside the SSD.
+Needs root: data belong to the containers' users.
 
 Entering builds the images and boots; what is not up then is shown with its log. Leaving takes everything away, also
 after a failed start: containers, networks, volumes, directories. Images stay, they are the next run's cache. When the
@@ -41,6 +42,8 @@ from tests.stacks.smarthost import Smarthost
 ROOT = Path(__file__).parents[2]
 ROOT_FILE = ROOT / "compose.yaml"
 MAIL_FILE = ROOT / "stacks" / "mailserver" / "compose.yaml"
+BLOG_FILE = ROOT / "stacks" / "blog" / "compose.yaml"
+WP = ROOT / "tests" / "services" / "wp"
 OVERLAY = Path(__file__).with_name("compose.test.yaml")
 STAND_INS = Path(__file__).with_name("stand_ins")
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -66,12 +69,12 @@ label=label=com.docker.compose.project=$PROJECT
 docker ps --all --quiet --filter $label | xargs -r docker rm --force --volumes
 docker network ls --quiet --filter $label | xargs -r docker network rm
 docker volume ls --quiet --filter $label | xargs -r docker volume rm
-umount "$HDD"
+umount "$HDD/blog" "$HDD"
 rm -rf "$DIRECTORY"
 """
 
 # Whatever sets something for a stack or for Compose; a test must not depend on its caller's.
-FOREIGN = ("HOMEPORT_", "MAIL_", "COMPOSE_", "TAILSCALE_", "PORTAL_", "RSPAMD_", "CLOUDFLARED_")
+FOREIGN = ("HOMEPORT_", "MAIL_", "COMPOSE_", "TAILSCALE_", "PORTAL_", "RSPAMD_", "CLOUDFLARED_", "BLOG_", "WP_")
 
 
 def eicar() -> bytes:
@@ -97,13 +100,14 @@ class Deployment(Service):
         self.project = f"homeport-test-{secrets.token_hex(4)}"
         self.files = [ROOT_FILE, OVERLAY]
         self.ssd, self.hdd, self.secrets = directory / "ssd", directory / "hdd", directory / "secrets"
+        self.blog_secrets = directory / "blog-secrets"
         self.backup = directory / "backup"
         self.smarthost = Smarthost(directory / "smarthost")
         self.figures: dict[str, str] = {}
         self.ports = {
             name: free_port() for name in ("imaps", "pop3s", "sieve", "submission", "submissions", "webmail", "portal")
         }
-        self.tunnel_port = free_port()
+        self.tunnel_port, self.web_tunnel_port = free_port(), free_port()
         self._settings = dict(settings or {})
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -155,6 +159,12 @@ class Deployment(Service):
             "HOMEPORT_TEST_SMARTHOST": str(self.smarthost.directory),
             "HOMEPORT_TEST_AUTHORITY": str(self.authority.certificate),
             "HOMEPORT_TEST_TUNNEL_PORT": str(self.tunnel_port),
+            "BLOG_NETWORK_NAME": f"{self.project}-blog-network",
+            "BLOG_SECRETS_DIR": str(self.blog_secrets),
+            "BLOG_HEALTH_INTERVAL": HEALTH_INTERVAL,
+            "WP_CLI": "none",
+            "HOMEPORT_TEST_WP": str(WP),
+            "HOMEPORT_TEST_WEB_TUNNEL_PORT": str(self.web_tunnel_port),
             **self._settings,
         }
 
@@ -184,8 +194,9 @@ class Deployment(Service):
     def close(self) -> None:
         """Take everything away. Raise ServiceFailed naming what is still there."""
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "10", timeout_s=DOWN_S)
-        if os.path.ismount(self.hdd):
-            run(["umount", str(self.hdd)])
+        for place in (self.hdd / "blog", self.hdd):
+            if os.path.ismount(place):
+                run(["umount", str(place)])
         shutil.rmtree(self.directory, ignore_errors=True)
         if self._guard is not None:
             self._guard.communicate(b"\n")
@@ -211,6 +222,9 @@ class Deployment(Service):
         for path in (self.ssd, self.hdd):
             path.mkdir(parents=True)
         run(["mount", "-t", "tmpfs", "-o", f"size={HDD_BYTES},mode=755", "homeport-test", str(self.hdd)])
+        for path in (self.hdd / "blog", self.directory / "blog-data"):
+            path.mkdir()
+        run(["mount", "--bind", str(self.directory / "blog-data"), str(self.hdd / "blog")])
         self.authority.issue(self.directory / "tls", HOSTNAME, "localhost", "127.0.0.1")
         self.smarthost.prepare(self.authority)
         self._prepare_secrets()
@@ -223,14 +237,16 @@ class Deployment(Service):
         signatures.chmod(0o750)
 
     def _prepare_secrets(self) -> None:
-        """By the command that an operator runs, in a directory that looks like the stack's."""
-        copy = self.directory / "stack"
-        copy.mkdir()
-        for name in ("compose.yaml", ".env.example"):
-            shutil.copy(MAIL_FILE.parent / name, copy)
+        """By the command that an operator runs, in directories that look like the stacks'."""
         homeport = str(Path(sys.executable).with_name("homeport"))
-        run([homeport, "stack", "init", "mailserver", "--dir", str(copy)])
-        (copy / "secrets").rename(self.secrets)
+        for file, target in ((MAIL_FILE, self.secrets), (BLOG_FILE, self.blog_secrets)):
+            copy = self.directory / "stacks" / file.parent.name
+            copy.mkdir(parents=True)
+            for name in ("compose.yaml", ".env.example"):
+                shutil.copy(file.parent / name, copy)
+            run([homeport, "stack", "init", file.parent.name, "--dir", str(copy)])
+            (copy / "secrets").rename(target)
+        (self.blog_secrets / "blog_cloudflared_token").write_text("of-no-tunnel-at-all")
         key = self.secrets / "sendgrid_api_key"  # nobody but SendGrid can make one
         key.unlink(missing_ok=True)
         key.write_text(RELAY_PASSWORD)

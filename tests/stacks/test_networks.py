@@ -32,17 +32,30 @@ CONVERSATIONS = {
     ("mail-roundcube", "mail-dovecot", 10993),
     ("mail-roundcube", "mail-dovecot", 14190),
     ("mail-roundcube", "mail-postfix", 10587),
+    ("test-web-tunnel", "blog-nginx", 8080),
+    ("portal", "blog-nginx", 8080),
+    ("portal", "mail-db", 3306),
+    ("portal", "mail-dovecot", 10993),
+    *((client, "blog-db", 3306) for client in ("blog-php", "portal")),
+    ("blog-php", "blog-redis", 6379),
+    ("blog-php", "mail-postfix", 10587),
 }
 # Each pair shares a network that is there for a third. None gets more by it than it could have anyway: ports of Dovecot
-# and Postfix that are published and want a login, and a scanner's answer.
+# and Postfix that are published and want a login, a scanner's answer, and what both tunnels bring in from everywhere.
 NEIGHBOURS = {
     *(("mail-postfix", "mail-dovecot", port) for port in (10993, 14190)),  # mail_webmail
     *(("mail-dovecot", "mail-postfix", port) for port in (10587, 10465)),
     ("mail-roundcube", "mail-postfix", 10465),
+    ("portal", "mail-dovecot", 14190),
+    *(("portal", "mail-postfix", port) for port in (10587, 10465)),
     ("mail-rspamd", "mail-clamav", 3310),  # mail_scan
     ("mail-clamav", "mail-rspamd", 11333),
+    ("blog-php", "mail-postfix", 10465),  # blog_submission
+    *((client, "blog-nginx", 8080) for client in ("mail-ingress", "test-tunnel")),  # edge
+    *((client, "mail-ingress", 8025) for client in ("blog-nginx", "test-web-tunnel")),
 }
 WAY_OUT = {"mail-dovecot", "mail-postfix", "mail-rspamd", "mail-freshclam", "mail-webmail", "portal", "test-tunnel"}
+WAY_OUT |= {"blog-php", "test-web-tunnel"}
 PUBLISHED = {
     "mail-dovecot": {"10993/tcp": "imaps", "10995/tcp": "pop3s", "14190/tcp": "sieve"},
     "mail-postfix": {"10587/tcp": "submission", "10465/tcp": "submissions"},
@@ -139,7 +152,7 @@ def test_no_container_reaches_what_this_machine_publishes(stack: Deployment, hos
             (gateway, port)
             for each in hosts
             for gateway in each.gateways
-            for port in (*stack.ports.values(), stack.tunnel_port)
+            for port in (*stack.ports.values(), stack.tunnel_port, stack.web_tunnel_port)
         }
     )
     assert {each.service: reached(stack, each.service, doors) for each in hosts} == {
@@ -173,7 +186,7 @@ def test_ports_are_published_on_the_given_address_alone(stack: Deployment) -> No
 
 
 def test_this_machine_listens_on_the_given_address_alone(stack: Deployment) -> None:
-    ours = {*stack.ports.values(), stack.tunnel_port}
+    ours = {*stack.ports.values(), stack.tunnel_port, stack.web_tunnel_port}
     found = {
         (address, port)
         for table in ("tcp", "tcp6")

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-
-import pytest
 
 from tests.services.homeport import eventually
-from tests.services.portal import PASSWORD, Browser
+from tests.services.portal import Browser
 from tests.stacks.deployment import Deployment
-
-
-@pytest.fixture(scope="module")
-def operator(stack: Deployment) -> Iterator[Browser]:
-    """The first administrator, by the link that the portal writes on its console."""
-    with Browser(stack.portal_url) as browser:
-        (*_, token) = re.findall(r"/setup#(\S+)", stack.log("portal", 1000))
-        answer = browser.post("/api/setup", json={"token": token, "name": "anna", "password": PASSWORD})
-        assert answer.status_code == 200, answer.text
-        yield browser
+from tests.stacks.operations import begun, ended
 
 
 def test_front_end_is_served(stack: Deployment, operator: Browser) -> None:
@@ -46,14 +34,8 @@ def test_restart_by_the_portal_happens(stack: Deployment, operator: Browser) -> 
     """Valkey: nobody's mail waits for it."""
     before = stack.state("mail-valkey")
     name = before["Name"].removeprefix("/")
-    answer = operator.post(f"/api/containers/{name}/restart", json={})
-    assert answer.status_code == 202, answer.text
-    operation = answer.json()["id"]
-    ended = eventually(
-        lambda: found if (found := operator.get(f"/api/operations/{operation}").json())["state"] != "running" else None,
-        within_s=60.0,
-    )
-    assert ended["state"] == "done", ended
+    operation = ended(operator, begun(operator, f"/api/containers/{name}/restart"))
+    assert operation["state"] == "done", operation
     assert stack.state("mail-valkey")["State"]["StartedAt"] > before["State"]["StartedAt"]
     stack.wait_until_healthy("mail-valkey")
 

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Copies the configuration onto a tmpfs, adds the part that belongs to this host, then becomes Postfix's master.
 #
-# A container reaches all ports of its neighbour on any network they share, so smtpd listens on two addresses only: that of the published
-# ports and that of Roundcube's network. The network aliases of compose.yaml (mail-postfix.public, .webmail) find them at each start.
+# A container reaches all ports of its neighbour on any network they share, so smtpd listens on three addresses only: that of the published
+# ports, that of Roundcube's network and that of the sites'. The network aliases of compose.yaml (mail-postfix.public, .webmail, .submission)
+# find them at each start.
 set -euo pipefail
 
 main() {
@@ -28,15 +29,16 @@ main() {
 }
 
 write_settings() {
-    local public webmail first_domain
+    local public webmail submission first_domain
     public=$(address_on public)
     webmail=$(address_on webmail)
+    submission=$(address_on submission)
     first_domain=${MAIL_DOMAINS%%[, ]*}
     cat << SETTINGS
 myhostname = $MAIL_HOSTNAME
 # Bounces come from MAILER-DAEMON at the first of our own domains: the one that the relay knows as ours.
 myorigin = ${first_domain:-$MAIL_HOSTNAME}
-inet_interfaces = $public, $webmail
+inet_interfaces = $public, $webmail, $submission
 relayhost = [$MAIL_RELAY_HOST]:$MAIL_RELAY_PORT
 smtp_tls_CAfile = $MAIL_RELAY_CA_FILE
 SETTINGS

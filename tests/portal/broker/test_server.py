@@ -87,6 +87,27 @@ _JSON = st.recursive(
 )
 _VERBS = st.sampled_from([cls.model_fields["verb"].default for cls in schemas.Request.__subclasses__()])
 _FIELDS = st.sampled_from(sorted({name for cls in schemas.Request.__subclasses__() for name in cls.model_fields}))
+# Values that some field takes, so that many of the documents are requests.
+_LIKELY = st.sampled_from(
+    [
+        *(
+            ID,
+            "shop",
+            20_000,
+            "https://a.test",
+            "nginx",
+            "redis",
+            "test",
+            "reload",
+            "served",
+            "measure",
+            "keep",
+            "plugin",
+        ),
+        *("akismet", "old.tar.zst", "01abc", ["core", "version"], ["user", "update"], ["search-replace"], ["--", "-x"]),
+        *("Kx7vQm2Rt9Lp4Wz8Yb3N", {"dry-run": ""}, {"require": "/tmp/x.php"}, {"url": "https://a.test"}, "a\n--exec=x"),
+    ]
+)
 _fuzzed = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
@@ -110,7 +131,7 @@ def test_bytes_in_a_frame_never_get_more_than_a_refusal(lonely: RunningBroker, d
 
 
 @_fuzzed
-@given(verb=_VERBS, fields=st.dictionaries(_FIELDS, _JSON | st.just(ID), max_size=4))
+@given(verb=_VERBS, fields=st.dictionaries(_FIELDS, _JSON | _LIKELY, max_size=6))
 def test_verbs_with_odd_fields_never_get_more_than_a_refusal(
     lonely: RunningBroker, verb: str, fields: dict[str, object]
 ) -> None:
@@ -276,3 +297,43 @@ def test_log_names_who_asked_for_what(tmp_path: Path, broker_process: Callable[.
     (line,) = [line for line in lines if line["event"] == "broker_verb"]
     assert (line["verb"], line["target"], line["caller"], line["request_id"]) == ("stop", ID, "anna", "r1")
     assert line["result"] == "engine-unavailable"
+
+
+def test_log_says_what_was_done_to_which_site_and_holds_no_secret(
+    tmp_path: Path, broker_process: Callable[..., Daemon]
+) -> None:
+    path = tmp_path / "b.sock"
+    daemon = broker_process(path, docker_host=NO_ENGINE, log_level="debug")
+    password = "canary_7f3a91c2-password"
+    database = {"host": "blog-db", "name": "wp_a", "user": "wp_a", "password": password}
+    site = {"site": "shop", "caller": "anna"}
+    sent = (
+        {
+            "verb": "wp_cli",
+            "url": "https://a.test",
+            "command": ["user", "update"],
+            "arguments": ["7"],
+            "stdin": password,
+        },
+        {
+            "verb": "wp_cli",
+            "url": "https://a.test",
+            "command": ["option", "update"],
+            "arguments": ["blogname", password],
+        },
+        {"verb": "site_files", "action": "create", "uid": 20000, "secrets": {"url": "https://a", "database": database}},
+        {"verb": "site_files", "action": "create", "uid": 1, "secrets": {"url": "https://a", "database": database}},
+    )
+    for each in sent:
+        with connect(path) as connection:
+            connection.sendall(frames.encode(json.dumps(site | each).encode(), limit=4000))
+            assert password.encode() not in read_to_end(connection)
+    daemon.stop()
+    said = daemon.log.read_text()
+    assert password not in said
+    lines = [json.loads(line) for line in said.splitlines() if '"broker_verb"' in line]
+    assert [(line["verb"], line["target"], line["command"]) for line in lines] == [
+        ("wp_cli", "shop", ["user", "update"]),
+        ("wp_cli", "shop", ["option", "update"]),
+        ("site_files", "shop", "create"),
+    ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from portal.broker import schemas
+from portal.broker import schemas, wp
 from portal.broker.failures import ContainerProtected, EngineRefused, NoSuchContainer, NotAllowed
 from tests.portal.brokers import RunningBroker
 from tests.services.docker_engine import IMAGE, DockerEngine, TestContainer
@@ -169,7 +168,7 @@ async def test_foreign_container_looks_like_none_at_all(
     ("service", "labels", "role"),
     [
         ("mail-dovecot", {}, "mailboxes"),
-        ("blog-mariadb", {}, "database"),
+        ("blog-db", {}, "database"),
         ("blog-cloudflared", {}, "tunnel"),
         ("portal", {}, "portal"),
         ("mail-anything", {"homeport.protected": "database"}, "database"),
@@ -240,14 +239,17 @@ async def test_stats_measure_what_runs(broker: RunningBroker, docker_engine: Doc
 
 # -- wp ---------------------------------------------------------------------------------------------------------------
 
-# Stands in for wp: says who it is and what it was given (test-runtimes.md 7 has the real stand-in).
+# Stands in for wp: says who it is, what it was given and what it sees (test-runtimes.md 7 has the real stand-in).
 _WP = """
-mkdir -p /srv/sites/shop /srv/sites/system /srv/sites/rooted
-printf '#!/bin/sh\\nid -u; id -g; echo "$@"; echo oops >&2; exit 4\\n' > /bin/wp
-chmod 755 /bin/wp 2>/dev/null || cp /bin/wp /bin/wp2
-chown 20001:20002 /srv/sites/shop; chown 33:33 /srv/sites/system
+for site in shop system rooted other; do mkdir -p /srv/sites/$site/public /srv/sites/$site/private; done
+mkdir -p /usr/local/bin
+printf '#!/bin/sh\\nid -u; id -g; echo "$@"; env; cat; echo oops >&2; exit 4\\n' > /usr/local/bin/wp
+chmod 755 /usr/local/bin/wp
+chown 20001:33 /srv/sites/shop/public; chown 20001:20001 /srv/sites/shop/private
+chown 33:33 /srv/sites/system/private; chown 30000:30000 /srv/sites/other/private
 touch /ready; sleep 1000
 """
+_SECRET = "Kx7vQm2Rt9Lp4Wz8Yb3N"
 
 
 def _wp(site: str = "shop", *command: str, **more: Any) -> schemas.WpCli:
@@ -269,16 +271,16 @@ async def test_wp_runs_as_the_sites_owner_and_never_as_the_systems(
 ) -> None:
     with pytest.raises(NoSuchContainer):
         await broker.client.ask(_wp())
-    php = docker_engine.run(_WP, stack="blog", service="blog-php")
+    php = docker_engine.run(_WP, stack="blog", service="blog-php", environment={"DB_ROOT_PASSWORD": CANARY})
     await _ready(docker_engine, php)
     ended = await broker.client.ask(_wp())
-    assert ended.stdout.splitlines() == [
-        "20001",
-        "20002",
-        "--path=/srv/sites/shop --url=https://shop.test --no-color core version",
-    ]
+    uid, gid, given, *environment = ended.stdout.splitlines()
+    assert (uid, gid) == ("20001", "20001"), "not the web server's group, to which the tree belongs"
+    assert given == "--path=/srv/sites/shop/public --url=https://shop.test --no-color core version"
+    names = {each.partition("=")[0] for each in environment if each not in wp.NOTHING_OF_THE_SITES}
+    assert names <= {"PATH", "HOME", "TMPDIR", "LC_ALL", "PWD", "SHLVL", "_"}
     assert (ended.stderr, ended.exit_code, ended.is_cut) == ("oops\n", 4, False)
-    for site in ("system", "rooted"):
+    for site in ("system", "rooted", "other"):
         with pytest.raises(NotAllowed, match="account of the system"):
             await broker.client.ask(_wp(site))
     with pytest.raises(NoSuchContainer):
@@ -287,14 +289,94 @@ async def test_wp_runs_as_the_sites_owner_and_never_as_the_systems(
         await broker.client.ask(_wp("shop", "db", "export"))
 
 
+async def test_wp_gets_a_password_by_standard_input_and_gives_none_back(
+    broker: RunningBroker, docker_engine: DockerEngine
+) -> None:
+    php = docker_engine.run(_WP, stack="blog", service="blog-php")
+    await _ready(docker_engine, php)
+    ended = await broker.client.ask(_wp("shop", "user", "update", arguments=("7",), stdin=_SECRET))
+    assert ended.stdout.splitlines()[-1] == "[secret]", "the stand-in said what it read"
+    assert _SECRET not in ended.stdout
+
+
 async def test_wp_that_never_ends_is_ended_and_a_flood_is_cut(
     broker: RunningBroker, docker_engine: DockerEngine
 ) -> None:
-    flood = _WP.replace('echo "$@"', "yes flood | head -c 3000000; sleep 1000")
+    flood = _WP.replace('echo "$@"; env; cat', "yes flood | head -c 6000000; sleep 1000")
     php = docker_engine.run(flood, stack="blog", service="blog-php")
     await _ready(docker_engine, php)
     ended = await broker.client.ask(_wp(timeout_s=1))
     assert ended.is_cut
     assert len(ended.stdout) == 1024**2
     assert ended.exit_code != 0
-    assert os.geteuid() == 0
+    inventory = await broker.client.ask(_wp("shop", "homeport", "inventory", timeout_s=1))
+    assert len(inventory.stdout) == 4 * 1024**2
+
+
+async def test_output_that_is_escaped_as_long_as_can_be_still_comes_through(
+    broker: RunningBroker, docker_engine: DockerEngine
+) -> None:
+    flood = _WP.replace(
+        'echo "$@"; env; cat', "dd if=/dev/zero bs=1000000 count=5; dd if=/dev/zero bs=1000000 count=5 >&2"
+    )
+    php = docker_engine.run(flood, stack="blog", service="blog-php")
+    await _ready(docker_engine, php)
+    ended = await broker.client.ask(_wp("shop", "homeport", "inventory"))
+    assert (len(ended.stdout), len(ended.stderr), ended.is_cut) == (4 * 1024**2, 1024**2, True)
+
+
+# -- site-files and web-config ----------------------------------------------------------------------------------------
+
+_PROGRAM = """
+mkdir -p /usr/local/bin
+printf '#!/bin/sh\\nid -u; echo "$0 $@"; cat; echo; exit 3\\n' > /usr/local/bin/NAME
+chmod 755 /usr/local/bin/NAME
+touch /ready; sleep 1000
+"""
+
+
+async def test_program_for_trees_is_told_by_standard_input_in_its_own_container(
+    broker: RunningBroker, docker_engine: DockerEngine
+) -> None:
+    database = schemas.DatabaseLogin(host="blog-db", name="wp_shop", user="wp_shop", password=_SECRET)
+    secrets = schemas.Secrets(url="https://shop.test", database=database)
+    request = schemas.SiteFiles(action="create", site="shop", uid=20001, secrets=secrets)
+    script = _PROGRAM.replace("NAME", "site-files")
+    other = docker_engine.run(script, stack="blog", service="blog-php")
+    await _ready(docker_engine, other)
+    with pytest.raises(NoSuchContainer):
+        await broker.client.ask(request)
+    container = docker_engine.run(script, stack="blog", service="blog-site-files")
+    await _ready(docker_engine, container)
+    ended = await broker.client.ask(request)
+    uid, line, document = (line.strip() for line in ended.stdout.splitlines())
+    assert (uid, line, ended.exit_code) == ("0", "/usr/local/bin/site-files", 3)
+    assert json.loads(document)["secrets"]["database"] == database.model_dump() | {"password": "[secret]"}
+    second = docker_engine.run(stack="blog", service="blog-site-files")
+    with pytest.raises(NoSuchContainer, match="2 running containers"):
+        await broker.client.ask(request)
+    second.remove()
+
+
+@pytest.mark.parametrize("part", ["nginx", "php", "redis"])
+async def test_web_config_runs_as_its_container_does(
+    broker: RunningBroker, docker_engine: DockerEngine, part: Literal["nginx", "php", "redis"]
+) -> None:
+    script = _PROGRAM.replace("NAME", "web-config")
+    container = docker_engine.run(script, stack="blog", service=f"blog-{part}", user="0:33")
+    await _ready(docker_engine, container)
+    ended = await broker.client.ask(schemas.WebConfig(part=part, action="reload"))
+    assert ended.stdout.split() == ["0", "/usr/local/bin/web-config", "reload"]
+    docker_engine.clear()
+    with pytest.raises(NoSuchContainer):
+        await broker.client.ask(schemas.WebConfig(part=part, action="reload"))
+
+
+async def test_program_that_reads_nothing_of_what_it_is_told_ends_all_the_same(
+    broker: RunningBroker, docker_engine: DockerEngine
+) -> None:
+    deaf = _PROGRAM.replace("NAME", "site-files").replace("cat; ", "")
+    container = docker_engine.run(deaf, stack="blog", service="blog-site-files")
+    await _ready(docker_engine, container)
+    ended = await broker.client.ask(schemas.SiteFiles(action="measure", site="shop", uid=20001))
+    assert ended.exit_code == 3
