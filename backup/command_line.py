@@ -62,7 +62,7 @@ def house(config: Path, *, as_json: bool = False, accept_smaller: frozenset[str]
     from backup.house import House
     from backup.settings import load
 
-    return House(load(config), journal=for_person, accept_smaller=accept_smaller)
+    return House(load(config), journal=for_person, accept_smaller=accept_smaller).with_listed_sites()
 
 
 def conduct(house: House, verb: str, by: str, work: Callable[[Run], None], *, as_json: bool) -> None:

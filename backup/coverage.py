@@ -15,7 +15,7 @@ from typing import Literal
 
 from backup.exit_codes import BackupError
 from backup.settings import BackupSettings
-from backup.sources import mariadb
+from backup.sources import listed, mariadb
 from backup.sources.build import build
 from backup.sources.maildir import addresses
 from backup.sources.secrets import SecretSet
@@ -154,9 +154,12 @@ class _Look:
 
     def _sites(self) -> Iterator[_Known]:
         paths = {site.path.resolve(): site for site in self.settings.sources.site}
-        for directory in _directories(self.settings.coverage.sites):
-            if directory.resolve() not in paths:
+        place = self.settings.sources.sites
+        for directory in _directories([*self.settings.coverage.sites, *([place.root] if place else [])]):
+            if directory.resolve() not in paths and not directory.name.startswith("."):  # such as what was removed
                 yield _Known("site", directory.name, "")
+        if why := listed.trouble(self.settings):
+            yield _Known("site", "*", "", doubt=f"the portal's list of sites cannot be used: {why}")
         for site in self.settings.sources.site:
             yield _Known("site", site.name, f"site:{site.name}", path=site.path)
 

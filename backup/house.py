@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backup import catalog_build, coverage, lock
 from backup.exit_codes import VerificationFailed, WrongUsage
@@ -19,6 +19,7 @@ from backup.runs import Conductor
 from backup.settings import BackupSettings, RepositorySettings, VaultSettings
 from backup.signing import Signer, Verifier
 from backup.sources import build as sources_build
+from backup.sources import listed
 from backup.sources.secrets import SecretSet
 from backup.sources.source import Source
 from backup.vault.known import Known
@@ -69,6 +70,10 @@ class House:
         return Verifier.read(self.settings.public_key_file)
 
     # -- sources
+
+    def with_listed_sites(self) -> House:
+        """The same house with the sites that the portal's list names now, which may change while we work."""
+        return replace(self, settings=listed.merged(self.settings))
 
     def sources(self, scope: str = "all") -> list[Source]:
         """Given "all" or "<asset kind>:<asset name>", return the sources that cover it. Raise WrongUsage."""

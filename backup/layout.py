@@ -7,6 +7,7 @@
 <root>/locks/
 <root>/state/                       what the backup process remembers: facts.sqlite3, vault.sqlite3
 <root>/portal/                      catalog.json, runs/<id>.jsonl, requests/: what the portal sees
+<root>/portal/told/                 sites.json, <site>.lock: what the portal tells, and no request
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Layout:
     def requests(self) -> Path:
         return self.portal / "requests"
 
+    @property
+    def told(self) -> Path:
+        return self.portal / "told"
+
     def point(self, point: PointId) -> Path:
         return self.root / point.kind / point.name
 
@@ -85,12 +90,13 @@ class Layout:
     def create(self, group: int | None = None) -> None:
         """Make the root's directories and its marker; what is there stays. The root itself must exist.
 
-        group  the portal's: it may read below `portal`, and write into `requests` alone, where the sticky bit leaves
-               what is ours to us
+        group  the portal's: it may read below `portal`, and write into `requests` and `told` alone, where the sticky
+               bit leaves what is ours to us
         """
         for directory in (self.locks, self.state, *(self.root / kind for kind in PointKind)):
             directory.mkdir(mode=0o700, exist_ok=True)
-        for directory, mode in ((self.portal, 0o2750), (self.runs, 0o2750), (self.requests, 0o3770)):
+        theirs = ((self.requests, 0o3770), (self.told, 0o3770))
+        for directory, mode in ((self.portal, 0o2750), (self.runs, 0o2750), *theirs):
             directory.mkdir(mode=0o700, exist_ok=True)
             if group is not None:
                 os.chown(directory, -1, group)

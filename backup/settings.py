@@ -100,6 +100,49 @@ class Site(Table):
             raise ValueError("server and database belong together")
         return self
 
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        """Directories below `path` that belong to the secret set, beside what is found by its name."""
+        return ()
+
+    @property
+    def left_out(self) -> tuple[Path, ...]:
+        """Directories below `path` that no point holds and no restore touches."""
+        return ()
+
+    @property
+    def update_lock(self) -> Path | None:
+        """What is held while somebody updates it (backup/sources/updating.py)."""
+        return None
+
+
+class ListedSite(Site):
+    """A site of the portal's list (backup/sources/listed.py), laid out as stacks/blog does it. told: see layout.py."""
+
+    told: Path
+
+    @property
+    def update_lock(self) -> Path:
+        return self.told / f"{self.name}.lock"
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        return (self.path / "private",)
+
+    @property
+    def left_out(self) -> tuple[Path, ...]:
+        return (self.path / "tmp", self.path / "kept")
+
+
+class Sites(Table):
+    """Sites that the portal makes and lists: those of its list, each a directory directly below `root`.
+
+    server  whose databases they have; the list names no other
+    """
+
+    root: Place
+    server: Name
+
 
 class Files(Table):
     """Configuration, compose files, state. SQLite databases are copied by their online backup."""
@@ -120,6 +163,7 @@ class Sources(Table):
     mariadb: list[Server] = []
     maildir: list[Maildir] = []
     site: list[Site] = []
+    sites: Sites | None = None
     files: list[Files] = []
     secrets: Secrets = Secrets()
     allow_same_device: bool = False  # shown red in the coverage
@@ -229,6 +273,8 @@ class BackupSettings(Table):
         for site in self.sources.site:
             if site.server is not None and site.server not in servers:
                 raise ValueError(f"sources.site {site.name}: there is no sources.mariadb named {site.server}")
+        if self.sources.sites is not None and self.sources.sites.server not in servers:
+            raise ValueError(f"sources.sites: there is no sources.mariadb named {self.sources.sites.server}")
         if self.vault is not None and self.repository is None:
             raise ValueError("the vault mirrors the repository: it needs [repository]")
         return self

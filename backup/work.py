@@ -64,6 +64,7 @@ def _is_told_to_end(ends: list[End]) -> bool:
 
 
 def _do(house: House, request: Request) -> End:
+    house = house.with_listed_sites()
     try:
         known = catalog.read(house.layout.catalog)
         requests.check(request, known, lambda point, asset: house.folders(point, asset.kind, asset.name))

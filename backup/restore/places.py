@@ -124,8 +124,8 @@ def _site(
 ) -> list[Place]:
     root, into = _rooted(site.path)
     rule: Rule = "replace" if request.is_partial else "mirror"
-    secrets = SecretSet(settings).skip(root)
-    places = [Place(f"sites/{asset.name}/files".encode(), root, into, rule, only, secrets)]
+    kept = SecretSet(settings).skip(root, *site.left_out)
+    places = [Place(f"sites/{asset.name}/files".encode(), root, into, rule, only, kept)]
     for extra in site.extra:
         root, into = _rooted(extra)
         places.append(Place(os.fsencode(f"sites/{asset.name}/extra{extra}"), root, into, "replace", only))

@@ -5,6 +5,7 @@
     our own        the password files of the servers, the signing key, credentials of the vault, monitor addresses;
                    not the repository's password, which would lie in the very safe that it opens, and not what only
                    restores work with: the nightly run does not see it
+    of sites       `private/` of those that the portal lists
     accounts       of each server, with their grants, as statements
 
 File sets and sites leave out whatever is in this set. The plain tree holds the names, in `stacks/secret-names.json`.
@@ -61,7 +62,7 @@ class SecretSet:
         for path in configured:
             if not os.path.lexists(path):
                 raise SourceFailed(f"the secret {path} of backup.toml is not there")
-        own = [path for path in _own(self.settings) if path.exists()]
+        own = [path for path in (*_own(self.settings), *_of_sites(self.settings)) if path.exists()]
         return sorted({*configured, *own, *self._found()})
 
     def names(self) -> list[str]:
@@ -106,7 +107,8 @@ class SecretSet:
 
     def _kept_out(self) -> list[Path]:
         """What no file set and no site takes, wherever it lies."""
-        return [*self.settings.sources.secrets.paths, *_own(self.settings), *_elsewhere(self.settings)]
+        own = (*_own(self.settings), *_of_sites(self.settings))
+        return [*self.settings.sources.secrets.paths, *own, *_elsewhere(self.settings)]
 
     def _found(self) -> Iterator[Path]:
         sources = self.settings.sources
@@ -229,6 +231,10 @@ def _own(settings: BackupSettings) -> list[Path]:
     if monitor.mail and monitor.mail.password_file:
         found.append(monitor.mail.password_file)
     return found
+
+
+def _of_sites(settings: BackupSettings) -> list[Path]:
+    return [path for site in settings.sources.site for path in site.secrets]
 
 
 def _elsewhere(settings: BackupSettings) -> list[Path]:

@@ -1,15 +1,16 @@
 """A WordPress site as one unit: its database first, then its files and what serves it.
 
-A file that is newer than the dump does no harm, a row whose file is missing does. Backup and update of a site exclude
-each other by the lock `site-<name>`. wp-config.php holds the database's password: it goes into the secret set.
+A file that is newer than the dump does no harm, a row whose file is missing does. Backup and restore of a site exclude
+each other by the lock `site-<name>`, backup and the portal's updates by one of the portal's (updating.py).
+wp-config.php holds the database's password: it goes into the secret set.
 
     sites/<name>/db.sql   files/   extra/<absolute path>
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from backup.sources import mariadb
 from backup.sources.files import Tally, inside, measure_at
 from backup.sources.secrets import SecretSet
 from backup.sources.source import Estimate, Staged
+from backup.sources.updating import kept_off
 from backup.state import AssetState, PointState
 
 if TYPE_CHECKING:
@@ -51,8 +53,11 @@ class WordPressSite:
     def paths(self) -> Sequence[Path]:
         return (self.settings.path, *self.settings.extra)
 
+    def _skip(self, top: Path) -> Callable[[bytes, bool], bool]:
+        return self.secrets.skip(top, *self.settings.left_out)
+
     def estimate(self) -> Estimate:
-        found = [measure_at(path, self.secrets.skip(path)) for path in self.paths]
+        found = [measure_at(path, self._skip(path)) for path in self.paths]
         if self.server and self.settings.database:
             found.append(Estimate(mariadb.data_bytes(self.server, self.settings.database), 1))
         return Estimate(sum(each.bytes for each in found), sum(each.files for each in found))
@@ -60,8 +65,14 @@ class WordPressSite:
     def stage(self, stage: Stage, previous: PointState | None, journal: Journal) -> Staged:
         site = self.settings.name
         try:
-            with lock.hold(self.locks, f"site-{site}", who="backup", wait_s=self.wait_s, waiting=journal.note):
-                return self._stage(stage, previous, journal)
+            with (
+                lock.hold(self.locks, f"site-{site}", who="backup", wait_s=self.wait_s, waiting=journal.note),
+                kept_off(
+                    self.settings.update_lock, waiting=lambda text: journal.note(f"site {site}: {text}")
+                ) as doubts,
+            ):
+                staged = self._stage(stage, previous, journal)
+                return replace(staged, warnings=[*staged.warnings, *(f"site {site}: {doubt}" for doubt in doubts)])
         except LockBusy as error:
             raise SourceFailed(f"site {site}: {error}") from error
 
@@ -96,7 +107,7 @@ class WordPressSite:
         if self.settings.extra:
             paths.append(f"{top}/extra")
         others = tally.files
-        tally.copy(stage, self.settings.path, f"{top}/files".encode(), self.secrets.skip(self.settings.path))
+        tally.copy(stage, self.settings.path, f"{top}/files".encode(), self._skip(self.settings.path))
         counts["files"] = tally.files - others
         if not counts["files"] and self.name not in self.accept_smaller and _had_files(previous, site):
             raise SourceFailed(f"site {site}: {self.settings.path} is empty, and was not before: is its disk mounted?")
