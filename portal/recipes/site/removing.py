@@ -1,0 +1,135 @@
+"""The steps of a site's removal: a final restore point first, then from the outside inwards, what is lost last.
+
+Until the tree is put aside, which is one rename, all of it can be taken back: the route by its plan's undo, the
+database out of the dump that its removal made. Behind that there is only the way to the end; the tree, the dump and the
+restore point are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portal.integrations.site_files import SiteFilesRefused
+from portal.operations.runner import Filter, State
+from portal.recipes.site import routing
+from portal.recipes.site.engine import Step, Task
+from portal.recipes.site.parts import Parts
+from portal.recipes.site.problems import NoWayBack, SiteConflict
+from portal.recipes.site.schemas import RemoveSite
+from portal.wordpress.sites import Site
+
+
+def steps_of(parts: Parts, asked: RemoveSite) -> Sequence[Step]:
+    own = _Removing(parts, asked)
+    steps = [
+        Step("mark", own.mark, own.unmark),
+        None if asked.without_restore_point else Step("point", own.point),
+        Step(routing.STEP, own.unroute, own.route),
+        Step("web", own.stop_serving, own.serve),
+        Step("database", own.drop_database, own.bring_database_back),
+        Step("tree", own.put_tree_aside, own.require_tree, is_final=True),
+        Step("backup", own.unlist, own.list_for_backup),
+        Step("row", own.forget, is_final=True),
+    ]
+    return [step for step in steps if step is not None]
+
+
+class _Removing:
+    def __init__(self, parts: Parts, asked: RemoveSite) -> None:
+        self._parts, self._name = parts, asked.site
+
+    async def _site(self) -> Site:
+        return await self._parts.sites.get(self._name)
+
+    async def mark(self, task: Task) -> None:
+        """From now on no other act touches it. Raise SiteConflict while one is at work.
+
+        Marked first and looked at then: whoever begins meanwhile sees the mark, or is seen here.
+        """
+        site = await self._site()
+        await task.note("mark", uid=site.uid, hostnames=list(site.hostnames), was_served=site.is_served)
+        await self._parts.sites.change(self._name, state="removing")
+        for target, room in ((self._name, "wordpress:"), (f"{site.server}/{site.database}", "databases:")):
+            running = await self._parts.runner.find(Filter(target=target, state=State.RUNNING), limit=20)
+            if at_work := [operation.id for operation in running if operation.act.startswith(room)]:
+                raise SiteConflict(f"operation {at_work[0]} is at work on {target}")
+
+    async def unmark(self, task: Task) -> None:
+        await self._parts.sites.change(self._name, state="active")
+
+    async def point(self, task: Task) -> None:
+        """Raise what kept the restore point from being made, or from being verified."""
+        await task.note("point", id=await self._parts.points.make(task.actor, self._name, task.progress))
+
+    # -- what leads to it ---------------------------------------------------------------------------------------------
+
+    async def unroute(self, task: Task) -> None:
+        await routing.remove(self._parts, task, (await self._site()).hostnames)
+
+    async def route(self, task: Task) -> None:
+        await routing.put_back(self._parts, task)
+
+    async def stop_serving(self, task: Task) -> None:
+        await self._parts.serving.drop(self._name)
+
+    async def serve(self, task: Task) -> None:
+        if task.made("mark").get("was_served"):
+            await self._parts.serving.serve(self._name)
+
+    # -- what it holds ------------------------------------------------------------------------------------------------
+
+    async def drop_database(self, task: Task) -> None:
+        """With a dump that is verified before anything goes."""
+        site = await self._site()
+        dump = await self._parts.databases.drop(site.server, site.database, site.account, task.progress, dump=True)
+        await task.note("database", dump=dump)
+
+    async def bring_database_back(self, task: Task) -> None:
+        """As it was, with another password, which the tree is told. Nothing goes before its dump is whole."""
+        site, databases, run = await self._site(), self._parts.databases, task.run
+        dump = await databases.dump_since(site.server, site.database, run.began_at)
+        if dump is None:
+            return
+        await databases.drop_own(site.server, site.database, run.id, task.progress)  # of a way back that was cut off
+        has_database, has_account = await databases.exists(site.server, site.database)
+        if has_database:
+            return  # it never went
+        if has_account:  # its removal ended between the two
+            await databases.drop(site.server, site.database, site.account, task.progress, dump=False)
+        password = task.passwords["database"]
+        await databases.create(site.server, site.database, password, run.id, task.progress)
+        await databases.load(site.server, site.database, dump, task.progress)
+        await self._parts.files.secrets(site.name, site.uid, self._parts.secrets_of(site, password, None))
+
+    async def put_tree_aside(self, task: Task) -> None:
+        site = await self._site()
+        try:
+            await task.note("tree", removed_as=await self._parts.files.remove(site.name, site.uid))
+        except SiteFilesRefused as refused:
+            if refused.extensions.get("code") != "missing":
+                raise
+
+    async def require_tree(self, task: Task) -> None:
+        """Raise NoWayBack when it was put aside after all."""
+        site = await self._site()
+        try:
+            await self._parts.files.measure(site.name, site.uid)
+        except SiteFilesRefused as refused:
+            if refused.extensions.get("code") == "missing":
+                raise NoWayBack(f"the tree of {site.name} has been put aside", run=task.run.id) from refused
+            raise
+
+    # -- what is known of it ------------------------------------------------------------------------------------------
+
+    async def unlist(self, task: Task) -> None:
+        await self._parts.list_for_backup(without=self._name)
+
+    async def list_for_backup(self, task: Task) -> None:
+        await self._parts.list_for_backup(with_=self._name)
+
+    async def forget(self, task: Task) -> None:
+        """The row stays, with its user id; the name is free again. Nobody sends mail as it any more."""
+        site = await self._parts.sites.find(self._name)
+        if site is not None and site.uid == task.made("mark").get("uid"):
+            await self._parts.end_mail(site)
+            await self._parts.sites.remove(self._name)

@@ -1,0 +1,1 @@
+"""The mail that sites send: an account for each, configured in bulk, proved by a message that arrives."""

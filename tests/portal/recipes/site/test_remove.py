@@ -1,0 +1,172 @@
+"""A site goes: a restore point first, nothing lost, all of it taken back for as long as that is possible."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from portal.operations.progress import Progress
+from portal.recipes.fleet_update.problems import NoRestorePoint
+from portal.recipes.site.problems import NoWayBack, SiteConflict
+from portal.wordpress.models import SiteRow
+from portal.wordpress.sites import NoSuchSite
+from tests.portal.conftest import HOME
+from tests.portal.recipes.site.conftest import ANNA, HOST, SITE, Desk, Killed, World, a_site, failing, gone
+
+BEFORE_THE_TREE = ("mark", "point", "route", "web", "database")
+
+
+async def test_removed_site_leaves_nothing_but_what_is_kept(world: World) -> None:
+    before = await world.seen()
+    await world.done(a_site())
+    uid = (await world.wordpress.sites.get(SITE)).uid
+    plan = await world.plan(gone())
+    assert (plan.conflicts, plan.needs_typed_name, plan.needs_step_up) == ([], True, True)
+    assert {change.name for change in plan.changes} >= {f"site {SITE}", f"route {HOST}", "database blog/wp_garden"}
+    operation = await world.apply(plan)
+    assert operation.state == "done", operation.error
+    assert await world.seen() == before
+    assert world.points.made == [SITE]
+    assert world.points.ended == [uid]
+
+    made = operation.result["steps"]
+    assert (world.fleet.sites_root / ".removed" / made["tree"]["removed_as"] / "public").is_dir()
+    dump = await world.room.store.get(made["database"]["dump"])
+    assert (dump.database, dump.tables) == ("wp_garden", 12)
+    rows = await world.database.read(lambda session: list(session.scalars(select(SiteRow).where(SiteRow.uid == uid))))
+    assert [(row.name, row.live_name, row.state) for row in rows] == [(SITE, None, "removed")]
+    with pytest.raises(NoSuchSite):
+        await world.plan(gone())
+
+
+@pytest.mark.slow
+async def test_every_step_that_fails_brings_the_site_back_as_it_was(world: World) -> None:
+    await world.done(a_site())
+    uid, before, page = (await world.wordpress.sites.get(SITE)).uid, await world.seen(), world.page(HOST)
+    for step in BEFORE_THE_TREE:
+        plan = await world.plan(gone())
+        with failing(step, "done", OSError("the disk is gone")):
+            operation = await world.apply(plan)
+        assert (operation.state, operation.result["step"]) == ("failed", step), operation.error
+        assert await world.seen() == before, step
+        assert world.page(HOST) == page, step
+    assert (await world.recipes.unfinished()).runs == []
+
+    # From the tree on, there is only the way to the end; the row is the last thing to go.
+    plan = await world.plan(gone())
+    with failing("tree", "done", OSError("gone")):
+        operation = await world.apply(plan)
+    assert operation.error["type"] == "/problems/site-run-unfinished"
+    refused = await world.go_on("revert")
+    assert (refused.state, refused.error["type"]) == ("failed", "/problems/site-run-unfinished")
+    assert (await world.wordpress.sites.get(SITE)).state == "removing"
+    assert (await world.go_on("resume")).state == "done"
+    removed = [site for site in await world.wordpress.sites.removed() if site.name == SITE]
+    assert [site.uid for site in removed] == [uid]
+
+    await world.done(a_site())  # the name is free again, the user id is not
+    assert (await world.wordpress.sites.get(SITE)).uid > uid
+    assert "<title>Garden" in world.page(HOST)[1]
+    await world.done(gone())
+
+
+@pytest.mark.slow
+async def test_removal_of_a_killed_portal_goes_either_way(desk: Desk) -> None:
+    async with desk.stand() as world:
+        await world.done(a_site())
+        before = await world.seen()
+        plan = await world.plan(gone())
+        with failing("database", "done", Killed()):
+            await world.apply(plan)
+    async with desk.stand() as world:
+        (run,) = (await world.recipes.unfinished()).runs
+        assert (run.wanted, run.can_be_reverted) == ("remove", True)
+        assert (await world.go_on("revert")).state == "done"
+        assert (await world.seen(), world.page(HOST)[0]) == (before, 200)
+        plan = await world.plan(gone())
+        with failing("backup", "begun", Killed()):
+            await world.apply(plan)
+    async with desk.stand() as world:
+        (run,) = (await world.recipes.unfinished()).runs
+        assert not run.can_be_reverted
+        with pytest.raises(NoWayBack):
+            await world.recipes.go_on(ANNA, run.run, "revert", lambda: None)
+        assert (await world.go_on("resume")).state == "done"
+        after = await world.seen()
+        assert (after["listed"], [site[0] for site in after["sites"]]) == (["alder"], ["alder"])
+
+
+async def test_without_a_restore_point_nothing_goes_unless_it_is_said(world: World) -> None:
+    await world.done(a_site(is_public=False))
+    before = await world.seen()
+    world.points.trouble = NoRestorePoint("the backup's disk is full")
+    operation = await world.apply(await world.plan(gone()))
+    assert (operation.error["type"], operation.result["step"]) == ("/problems/no-restore-point", "point")
+    assert await world.seen() == before
+
+    world.points.is_known = False
+    plan = await world.plan(gone())
+    assert ["no final restore point" in each.what for each in plan.conflicts] == [True]
+    with pytest.raises(SiteConflict):
+        await world.apply(plan)
+    await world.done(gone(without_restore_point=True))
+    assert world.points.made == []
+    assert [site.name for site in await world.wordpress.sites.all()] == ["alder"]
+
+
+async def test_cloudflare_that_cannot_be_read_keeps_a_site_from_going(world: World) -> None:
+    await world.done(a_site())
+    before = await world.seen()
+    plan = await world.plan(gone())
+    world.cf.fail("GET", "configurations", "unsuccessful", times=20)
+    hindered = await world.plan(gone())
+    assert any("cannot be planned" in each.what for each in hindered.conflicts)
+    operation = await world.apply(plan)
+    assert (operation.state, operation.result["step"]) == ("failed", "route")
+    assert await world.seen() == before
+    world.cf.heal()
+    await world.done(gone())
+
+
+async def test_route_that_leads_elsewhere_by_now_stays(world: World) -> None:
+    await world.done(a_site())
+    ingress = world.cf.state.tunnels[0].config["ingress"]
+    ingress[0]["service"] = "http://another:80"
+    plan = await world.plan(gone())
+    assert not {f"route {HOST}", f"record {HOST}"} & {change.name for change in plan.changes}
+    assert (await world.apply(plan)).state == "done"
+    assert world.cf.state.tunnels[0].config["ingress"][0]["hostname"] == HOST
+    assert world.cf.state.zones[HOME].record("CNAME", HOST).proxied
+
+
+@pytest.mark.parametrize(("act", "target"), [("wordpress:cache", SITE), ("databases:load", "blog/wp_garden")])
+async def test_site_at_which_somebody_is_at_work_stays(
+    world: World, act: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.done(a_site(is_public=False))
+    before, plan, is_over = await world.seen(), await world.plan(gone()), asyncio.Event()
+
+    async def work(_: Progress) -> None:
+        await is_over.wait()
+
+    at_work = await world.runner.start(ANNA, act, target, work, timeout_s=60)
+    looked: list[str] = []
+    find = world.runner.find
+
+    async def look(*asked: Any, **more: Any) -> Any:
+        looked.append((await world.wordpress.sites.get(SITE)).state)
+        return await find(*asked, **more)
+
+    monkeypatch.setattr(world.runner, "find", look)
+    operation = await world.apply(plan)
+    assert (operation.state, operation.result["step"]) == ("failed", "mark")
+    assert at_work.id in operation.error["detail"]
+    assert set(looked) == {"removing"}  # marked before the look: who begins in between is refused
+    assert await world.seen() == before
+    is_over.set()
+    await world.runner.wait(at_work.id)
+    monkeypatch.undo()
+    await world.done(gone())

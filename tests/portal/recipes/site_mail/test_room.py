@@ -1,0 +1,187 @@
+"""The mail of sites: configured in bulk, taken back, and proved by a message that arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal.integrations.site_files import SiteFiles
+from portal.recipes.site_mail.problems import SiteMailConflict, SiteMailNotConfigured, SiteMailNotReady
+from portal.wordpress.sites import NoSuchSite, Sites
+from tests.portal.mailboxes.conftest import MailDb
+from tests.portal.recipes.site_mail.conftest import DOMAIN, World, standing
+from tests.portal.wordpress.conftest import ANNA
+from tests.services.dovecot import Dovecot, Mailbox
+from tests.services.fleet import Fleet
+from tests.services.homeport import eventually
+
+pytestmark = pytest.mark.slow
+
+FORM = """<?php
+add_action('init', function () {
+    if (isset($_GET['form'])) {
+        $head = ['From: Anna <anna@elsewhere.example>'];
+        echo wp_mail('TO', 'Hello', 'from a visitor', $head) ? 'sent' : 'not sent';
+        exit;
+    }
+});
+"""
+
+
+class NoMail(MailDb):
+    """Where the portal has no mail server's database."""
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {}
+
+
+async def test_sites_get_accounts_in_bulk_and_their_mail_arrives(world: World, mail_dovecot: Dovecot) -> None:
+    plan = await world.plan(domain=DOMAIN)
+    assert [(each.name, each.after and each.after.sender) for each in plan.changes] == [
+        ("alder", f"wp-alder@{DOMAIN}"),
+        ("birch", f"wp-birch@{DOMAIN}"),
+        ("cedar", f"wp-cedar@{DOMAIN}"),
+    ]
+    assert world.mailboxes() == {}
+    operation = await world.applied(plan)
+    assert operation.state == "done", operation.error
+    assert world.mailboxes() == dict.fromkeys((f"wp-{site}@{DOMAIN}" for site in ("alder", "birch", "cedar")), True)
+    login = json.loads(world.login("alder").read_text())
+    assert (login["user"], login["sender"], login["host"]) == (f"wp-alder@{DOMAIN}",) * 2 + ("mail-postfix",)
+    found = world.login("alder").stat()
+    assert (found.st_uid, oct(found.st_mode)[-3:]) == (world.fleet.site("alder").uid, "400")
+    shown = json.dumps([operation.detail, operation.result, [line.text for line in operation.report.lines]])
+    assert login["password"] not in shown
+    both = await asyncio.gather(world.tested("alder"), world.tested("birch"))  # into one mailbox, at once
+    for tested in both:
+        assert tested.state == "done", (tested.error, tested.report)
+        assert tested.result["to"] == f"homeport-site-mail@{DOMAIN}"
+    assert not Mailbox(mail_dovecot, tested.result["to"]).files()  # deleted as soon as it was found
+    assert (await world.plan(domain=DOMAIN)).changes == []
+
+
+async def test_a_form_sends_as_the_site_and_is_answered_where_it_asked(world: World, mail_dovecot: Dovecot) -> None:
+    await world.done(sites=["birch"], domain=DOMAIN)
+    to = f"wp-birch@{DOMAIN}"
+    form = world.fleet.site("birch").public / "wp-content" / "mu-plugins" / "form.php"
+    form.write_text(FORM.replace("TO", to))
+    form.chmod(0o644)
+    try:
+        assert world.fleet.page("birch", "/?form=1") == (200, "sent")
+    finally:
+        form.unlink()
+    mailbox = Mailbox(mail_dovecot, to)
+    (written,) = eventually(mailbox.files).values()
+    message = email.message_from_bytes(written)
+    assert (message["From"], message["Reply-To"]) == (f"Anna <{to}>", "anna@elsewhere.example")
+    assert message["Return-Path"] in (None, f"<{to}>")
+
+
+async def test_taking_it_back_disables_the_account_and_gives_it_again(world: World) -> None:
+    plan = await world.done(sites=["cedar"], domain=DOMAIN)
+    first = json.loads(world.login("cedar").read_text())["password"]
+    back = await world.mail.undo(ANNA, plan.id)
+    assert [(each.name, each.after) for each in back.changes] == [("cedar", None)]
+    assert (await world.applied(back)).state == "done"
+    assert not world.login("cedar").exists()
+    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": False}
+    with pytest.raises(SiteMailNotConfigured):
+        await world.mail.test(ANNA, "cedar")
+    await world.done(sites=["cedar"], domain=DOMAIN)
+    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": True}
+    assert json.loads(world.login("cedar").read_text())["password"] != first
+    await world.mail.end(await world.wordpress.sites.get("cedar"))  # as when the site goes
+    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": False}
+    await world.done(act="remove", sites=["cedar"])
+    assert {view.site: view.sender for view in (await world.mail.sites()).sites}["cedar"] is None
+
+
+@pytest.mark.parametrize(("owner", "step"), [(SiteFiles, "secrets"), (Sites, "change")])
+async def test_step_that_fails_after_its_act_leaves_a_site_that_sends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
+) -> None:
+    before, real = (await world.wordpress.sites.get("cedar")).mail, getattr(owner, step)
+    failures = [SiteMailConflict("the disk is gone", conflicts=[])]
+
+    async def broken(self: Any, *given: Any, **named: Any) -> Any:
+        done = await real(self, *given, **named)
+        if failures:
+            raise failures.pop()
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, broken)
+        ended = await world.applied(await world.plan(sites=["cedar"], domain=DOMAIN))
+    assert ended.state == "failed"
+    assert before is None
+    assert not world.login("cedar").exists()
+    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": False}
+    assert {view.site: view.sender for view in (await world.mail.sites()).sites}["cedar"] is None
+    await world.done(sites=["cedar"], domain=DOMAIN)
+    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": True}
+    await world.done(act="remove", sites=["cedar"])
+
+
+async def test_somebody_elses_mailbox_is_not_taken(world: World) -> None:
+    world.mail_db.done("add", f"wp-alder@{DOMAIN}", "--no-login")
+    with pytest.raises(SiteMailConflict, match="not made for this site"):
+        await world.plan(sites=["alder", "birch"], domain=DOMAIN)
+    with pytest.raises(SiteMailConflict, match="no mail domain here"):
+        await world.plan(sites=["birch"], domain="elsewhere.example")
+    with pytest.raises(SiteMailConflict):
+        await world.plan(sites=["birch"], domain="../etc")
+    with pytest.raises(NoSuchSite):
+        await world.plan(sites=["nobody"], domain=DOMAIN)
+    assert not world.login("birch").exists()
+
+
+async def test_a_wrong_password_is_said_and_never_shown(world: World) -> None:
+    await world.done(sites=["alder"], domain=DOMAIN)
+    login = json.loads(world.login("alder").read_text())
+    place = world.login("alder")
+    place.chmod(0o600)
+    place.write_text(json.dumps(login | {"password": "wrong-password-of-a-test"}))
+    tested = await world.tested("alder")
+    assert (tested.state, tested.error["type"]) == ("failed", "/problems/site-mail-not-sent")
+    assert "SMTP" in tested.error["detail"]
+    assert "wrong-password-of-a-test" not in json.dumps(tested.error)
+
+
+async def test_one_account_of_the_operator_serves_all_sites(
+    database_url: str, tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOMEPORT_MAILBOXES_DATABASE_URL", "HOMEPORT_MAILBOXES_DATABASE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    nobody = NoMail()
+    given: dict[str, Any] = {"site_mail_host": "relay.example", "site_mail_user": "blog@home.example"}
+    given["site_mail_password"] = "a-long-password-of-the-operator"
+    async with standing(database_url, tmp_path, fleet, nobody, monkeypatch, **given) as world:
+        await world.done(sites=["birch"])
+        login = json.loads(world.login("birch").read_text())
+        assert (login["user"], login["password"]) == ("blog@home.example", "a-long-password-of-the-operator")
+        with pytest.raises(SiteMailNotReady, match="IMAP_URL"):
+            await world.mail.test(ANNA, "birch")
+        await world.done(act="remove", sites=["birch"])
+        assert not world.login("birch").exists()
+
+
+async def test_what_is_missing_is_named(
+    database_url: str, tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOMEPORT_MAILBOXES_DATABASE_URL", "HOMEPORT_MAILBOXES_DATABASE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    nobody = NoMail()
+    async with standing(database_url, tmp_path, fleet, nobody, monkeypatch) as world:
+        said = (await world.mail.sites()).not_ready
+        assert [line.split()[0] for line in said] == ["HOMEPORT_PORTAL_SITE_MAIL_HOST", "neither"]
+        with pytest.raises(SiteMailNotReady):
+            await world.plan()
