@@ -37,6 +37,8 @@ from portal.auth.service import Auth
 from portal.auth.site import Site
 from portal.backups.routes import router as backups_routes
 from portal.backups.service import Backups
+from portal.blog import ROUTERS as BLOG_ROUTERS
+from portal.blog import Blog
 from portal.broker.client import Broker
 from portal.containers.plan_routes import router as container_plan_routes
 from portal.containers.routes import router as containers_routes
@@ -44,6 +46,8 @@ from portal.containers.run_state import RunState
 from portal.containers.service import Containers
 from portal.dashboard.probes import DatabaseProbe
 from portal.dashboard.routes import router as dashboard_routes
+from portal.databases.console.service import Console
+from portal.databases.service import DatabasesRoom
 from portal.db import Database
 from portal.dns.posture.routes import router as posture_routes
 from portal.dns.posture.service import Posture
@@ -61,12 +65,17 @@ from portal.operations.plans import Plans
 from portal.operations.routes import router as operations_routes
 from portal.operations.runner import Runner
 from portal.probes import Readings, UsedBy, Uses
+from portal.recipes.fleet_update.service import FleetUpdates
 from portal.recipes.mail_domain.routes import router as mail_domain_routes
 from portal.recipes.mail_domain.service import MailDomains
+from portal.recipes.site.service import SiteRecipes
+from portal.recipes.site_mail.service import SiteMail
 from portal.scheduler import Job, Scheduler
 from portal.settings import PortalSettings
 from portal.web import door, openapi
 from portal.web.front_end import FrontEnd
+from portal.wordpress.probes import SiteProbes
+from portal.wordpress.service import WordPress
 
 MAX_BODY_BYTES = 1024**2  # JSON only; a route that takes more says so itself
 OPERATIONS_DAYS = 365  # then only the audit knows of them
@@ -103,6 +112,13 @@ class Portal:
     tunnels: Tunnels
     posture: Posture
     mail_domains: MailDomains
+    databases: DatabasesRoom
+    console: Console
+    wordpress: WordPress
+    site_probes: SiteProbes
+    fleet_updates: FleetUpdates
+    site_mail: SiteMail
+    site_recipes: SiteRecipes
     idempotency: Idempotency
     uses: Uses
     readings: Readings
@@ -142,6 +158,7 @@ def create_app(settings: PortalSettings, adapters: Adapters) -> FastAPI:
         posture_routes,
         dns_routes,
         mail_domain_routes,
+        *BLOG_ROUTERS,
         dashboard_routes,
     ):
         app.include_router(router)
@@ -188,9 +205,13 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         stack.push_async_callback(mail_domains.close)
         posture.watch(mail_domains.names)
         dns.mail_domains = mail_domains.names
-        probes = [probe for room in (containers, backups, dns, tunnels, posture, mail_domains) for probe in room.probes]
+        blog = Blog.of(stack, settings, broker, db, hub, runner, plans_, clock, seal, backups=backups, tunnels=tunnels)
+        rooms.update(blog.uses)
+        probes = [
+            probe for room in (containers, backups, dns, tunnels, posture, mail_domains, blog) for probe in room.probes
+        ]
         readings = Readings([DatabaseProbe(db, clock), *probes], clock)
-        jobs_of_rooms = [job for room in (dns, tunnels, posture, mail_domains) for job in room.jobs]
+        jobs_of_rooms = [job for room in (dns, tunnels, posture, mail_domains, blog) for job in room.jobs]
         scheduler = Scheduler([*_jobs(db, clock, readings), *jobs_of_rooms], clock)
         app.state.portal = Portal(
             settings=settings,
@@ -207,6 +228,13 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
             tunnels=tunnels,
             posture=posture,
             mail_domains=mail_domains,
+            databases=blog.databases,
+            console=blog.console,
+            wordpress=blog.wordpress,
+            site_probes=blog.site_probes,
+            fleet_updates=blog.fleet_updates,
+            site_mail=blog.site_mail,
+            site_recipes=blog.site_recipes,
             idempotency=Idempotency(db, clock, seal.key_for("idempotency")),
             uses=uses,
             readings=readings,
@@ -219,6 +247,7 @@ async def _lifespan(app: FastAPI, settings: PortalSettings, adapters: Adapters) 
         tunnels.begin()
         posture.begin()
         mail_domains.begin()
+        blog.begin()
         await runner.recover()
         jobs = asyncio.create_task(scheduler.run())
         stack.push_async_callback(_end, jobs)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import ipaddress
 import os
 import signal
@@ -116,6 +117,7 @@ async def _serve(app: FastAPI, listeners: Sequence[socket.socket], url: str) -> 
         if link := await portal.auth.users.begin_setup():
             sys.stdout.write(f"Nobody can log in yet. Make the first administrator here, once:\n  {link}\n")
             sys.stdout.flush()
+        gc.freeze()  # what start-up made stays: no collection needs to look at it again, with everybody waiting
         log.info("portal_started", listen="{}:{}".format(*listeners[0].getsockname()[:2]), url=url)
         async with asyncio.TaskGroup() as tasks:
             for server, listener in zip(servers, listeners, strict=True):

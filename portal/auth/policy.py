@@ -102,6 +102,40 @@ _ACTS = (
     Act("mail-domains:plan", ADMIN, "write"),
     Act("mail-domains:apply", ADMIN, "execute", step_up="protected"),
     Act("mail-domains:canary", OPERATOR, "execute"),
+    # databases; loading a dump over what is there is what is protected here, and its name is typed
+    Act("databases:list", VIEWER, "read"),
+    Act("databases:read", VIEWER, "read"),
+    Act("databases:browse", OPERATOR, "read"),
+    Act("databases:processes", OPERATOR, "read"),
+    Act("databases:accounts", OPERATOR, "read"),
+    Act("databases:dump", OPERATOR, "read"),
+    Act("databases:kill", OPERATOR, "execute"),
+    Act("databases:create", ADMIN, "execute"),
+    Act("databases:grant", ADMIN, "execute"),
+    Act("databases:rotate", ADMIN, "execute"),
+    Act("databases:load", ADMIN, "execute", step_up="protected", typed_name="protected"),
+    Act("databases:drop", ADMIN, "execute", step_up=True, typed_name=True),
+    # the SQL console
+    Act("console:read", OPERATOR, "read"),
+    Act("console:query", OPERATOR, "execute"),
+    Act("console:export", OPERATOR, "execute"),
+    Act("console:write", ADMIN, "execute", step_up=True, typed_name=True),
+    # WordPress
+    Act("wordpress:list", VIEWER, "read"),
+    Act("wordpress:read", VIEWER, "read"),
+    Act("wordpress:refresh", VIEWER, "execute"),
+    Act("wordpress:plan", OPERATOR, "write"),
+    Act("wordpress:apply", OPERATOR, "execute"),
+    Act("wordpress:cache", OPERATOR, "execute"),
+    Act("wordpress:wp", OPERATOR, "execute"),
+    Act("wordpress:update", OPERATOR, "execute"),
+    Act("wordpress:mail-test", OPERATOR, "execute"),
+    Act("wordpress:password", ADMIN, "execute"),
+    Act("wordpress:configure", ADMIN, "execute"),
+    # a site as a whole; removing one is what is protected here
+    Act("sites:read", VIEWER, "read"),
+    Act("sites:plan", ADMIN, "write"),
+    Act("sites:apply", ADMIN, "execute", step_up="protected", typed_name="protected"),
 )
 
 POLICY: Mapping[str, Act] = MappingProxyType({act.name: act for act in _ACTS})

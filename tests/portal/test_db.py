@@ -172,8 +172,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def test_migrations_lead_to_what_the_code_declares_and_back(empty: str) -> None:
-    for models in PORTAL.glob("*/models.py"):  # they declare every table there is
-        importlib.import_module(f"portal.{models.parent.name}.models")
+    for models in PORTAL.rglob("*models.py"):  # they declare every table there is
+        importlib.import_module(".".join(models.relative_to(PORTAL.parent).with_suffix("").parts))
     with opened(empty) as database:
         assert not database.is_current()
         database.migrate()

@@ -62,7 +62,7 @@ def _room(app: FastAPI) -> APIRouter:
     async def restart(
         request: Request, name: str, actor: Annotated[Actor, allowed("containers:restart")]
     ) -> dict[str, str]:
-        if name == "blog-mariadb":
+        if name == "blog-db":
             require_step_up(request)
         return {"restarted": name}
 

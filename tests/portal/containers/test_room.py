@@ -330,7 +330,7 @@ async def test_protected_container_is_confirmed_before_it_goes_down(room: Room, 
 async def test_bulk_act_has_a_result_for_each(room: Room, docker_engine: DockerEngine) -> None:
     for name in ("n1", "n2"):
         docker_engine.run(name=name)
-    docker_engine.run(name="db", service="blog-mariadb")
+    docker_engine.run(name="db", service="blog-db")
     await room.until(lambda: len(room.states()) == 3)
 
     async def stop(name: str) -> Any:
