@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 
 const LANGUAGES = ["ja", "en"] as const;
 const PLURAL = /_(zero|one|two|few|many|other)$/;
-const FOLDERS = ["", "dns/", "mail/", "records/"] as const; // the whole's, and those of the parts (lib/language.ts)
-const BY_VALUE = ["act.", "dark.", "dns.check.", "dns.content.", "dns.data.", "factor.", "operations.detail.", "pages.", "plan.value.", "probe.", "problem.", "problemReason.", "reading.", "role.", "roleHint.", "uses.why."]; // keyed by what the API says
+const FOLDERS = ["", "backups/", "databases/", "dns/", "mail/", "records/", "sites/", "wordpress/"] as const; // the whole's, and those of the parts (lib/language.ts)
+const BY_VALUE = ["act.", "dark.", "databases.rule.", "dns.check.", "dns.content.", "dns.data.", "factor.", "operations.detail.", "pages.", "plan.value.", "probe.", "problem.", "problemReason.", "reading.", "role.", "roleHint.", "uses.why.", "wordpress.step.", "wordpress.suffers."]; // keyed by what the API says
 
 type Texts = Map<string, string>;
 

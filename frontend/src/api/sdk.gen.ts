@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AcceptDnsDriftData, AcceptDnsDriftErrors, AcceptDnsDriftResponses, AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, ApplyDnsPlanData, ApplyDnsPlanErrors, ApplyDnsPlanResponses, ApplyMailDomainPlanData, ApplyMailDomainPlanErrors, ApplyMailDomainPlanResponses, ApplyTunnelPlanData, ApplyTunnelPlanErrors, ApplyTunnelPlanResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, CheckDnsRecordData, CheckDnsRecordErrors, CheckDnsRecordResponses, CheckDomainPostureData, CheckDomainPostureErrors, CheckDomainPostureResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DiffDnsZoneData, DiffDnsZoneErrors, DiffDnsZoneResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, ExportDnsZoneData, ExportDnsZoneErrors, ExportDnsZoneResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListBackupAssetsData, ListBackupAssetsErrors, ListBackupAssetsResponses, ListBackupPointsData, ListBackupPointsErrors, ListBackupPointsResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListDnsDriftData, ListDnsDriftErrors, ListDnsDriftResponses, ListDnsRecordsData, ListDnsRecordsErrors, ListDnsRecordsResponses, ListDnsSnapshotsData, ListDnsSnapshotsErrors, ListDnsSnapshotsResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListMailDomainsData, ListMailDomainsErrors, ListMailDomainsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LivezData, LivezErrors, LivezResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, PlanDnsData, PlanDnsDriftData, PlanDnsDriftErrors, PlanDnsDriftResponses, PlanDnsErrors, PlanDnsImportData, PlanDnsImportErrors, PlanDnsImportResponses, PlanDnsResponses, PlanDnsRollbackData, PlanDnsRollbackErrors, PlanDnsRollbackResponses, PlanDnsUnfinishedData, PlanDnsUnfinishedErrors, PlanDnsUnfinishedResponses, PlanDomainFixData, PlanDomainFixErrors, PlanDomainFixResponses, PlanMailDomainData, PlanMailDomainErrors, PlanMailDomainResponses, PlanTunnelData, PlanTunnelErrors, PlanTunnelResponses, PreviewRestoreData, PreviewRestoreErrors, PreviewRestoreResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadBackupPointData, ReadBackupPointErrors, ReadBackupPointResponses, ReadBackupRunData, ReadBackupRunErrors, ReadBackupRunResponses, ReadBackupsData, ReadBackupsErrors, ReadBackupsResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadDnsData, ReadDnsErrors, ReadDnsPlanData, ReadDnsPlanErrors, ReadDnsPlanResponses, ReadDnsPropagationData, ReadDnsPropagationErrors, ReadDnsPropagationResponses, ReadDnsRecordData, ReadDnsRecordErrors, ReadDnsRecordResponses, ReadDnsResponses, ReadDomainPostureData, ReadDomainPostureErrors, ReadDomainPostureResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadMailDomainPlanData, ReadMailDomainPlanErrors, ReadMailDomainPlanResponses, ReadMailPostureData, ReadMailPostureErrors, ReadMailPostureResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadTunnelData, ReadTunnelErrors, ReadTunnelPlanData, ReadTunnelPlanErrors, ReadTunnelPlanResponses, ReadTunnelResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, RefreshDnsZoneData, RefreshDnsZoneErrors, RefreshDnsZoneResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, ResetUserData, ResetUserErrors, ResetUserResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, RestorePreviewedData, RestorePreviewedErrors, RestorePreviewedResponses, RunBackupData, RunBackupErrors, RunBackupResponses, RunRestoreDrillData, RunRestoreDrillErrors, RunRestoreDrillResponses, SendMailDomainCanaryData, SendMailDomainCanaryErrors, SendMailDomainCanaryResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, TakeDnsSnapshotData, TakeDnsSnapshotErrors, TakeDnsSnapshotResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, UndoDnsPlanData, UndoDnsPlanErrors, UndoDnsPlanResponses, UndoTunnelPlanData, UndoTunnelPlanErrors, UndoTunnelPlanResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses, VerifyBackupPointData, VerifyBackupPointErrors, VerifyBackupPointResponses } from './types.gen';
+import type { AcceptDnsDriftData, AcceptDnsDriftErrors, AcceptDnsDriftResponses, AcceptInvitationData, AcceptInvitationErrors, AcceptInvitationResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ApplyContainerPlanData, ApplyContainerPlanErrors, ApplyContainerPlanResponses, ApplyDnsPlanData, ApplyDnsPlanErrors, ApplyDnsPlanResponses, ApplyMailDomainPlanData, ApplyMailDomainPlanErrors, ApplyMailDomainPlanResponses, ApplySiteMailPlanData, ApplySiteMailPlanErrors, ApplySiteMailPlanResponses, ApplySiteRecipeData, ApplySiteRecipeErrors, ApplySiteRecipeResponses, ApplySiteUpdatePlanData, ApplySiteUpdatePlanErrors, ApplySiteUpdatePlanResponses, ApplyTunnelPlanData, ApplyTunnelPlanErrors, ApplyTunnelPlanResponses, ApplyWordpressPlanData, ApplyWordpressPlanErrors, ApplyWordpressPlanResponses, ApplyWriteData, ApplyWriteErrors, ApplyWriteResponses, AskForNewPasskeyData, AskForNewPasskeyErrors, AskForNewPasskeyResponses, AskForOwnPasskeyData, AskForOwnPasskeyErrors, AskForOwnPasskeyResponses, AskForPasskeyData, AskForPasskeyErrors, AskForPasskeyResponses, BeginTotpData, BeginTotpErrors, BeginTotpResponses, BeginUploadData, BeginUploadErrors, BeginUploadResponses, BrowseRowsData, BrowseRowsErrors, BrowseRowsResponses, CancelOperationData, CancelOperationErrors, CancelOperationResponses, ChangeGrantsData, ChangeGrantsErrors, ChangeGrantsResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ChangeUserData, ChangeUserErrors, ChangeUserResponses, CheckDnsRecordData, CheckDnsRecordErrors, CheckDnsRecordResponses, CheckDomainPostureData, CheckDomainPostureErrors, CheckDomainPostureResponses, CheckServerData, CheckServerErrors, CheckServerResponses, ConfigureWordpressSiteData, ConfigureWordpressSiteErrors, ConfigureWordpressSiteResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateDatabaseData, CreateDatabaseErrors, CreateDatabaseResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, DeleteTokenData, DeleteTokenErrors, DeleteTokenResponses, DeleteUserData, DeleteUserErrors, DeleteUserResponses, DiffDnsZoneData, DiffDnsZoneErrors, DiffDnsZoneResponses, DownloadContainerLogsData, DownloadContainerLogsErrors, DownloadContainerLogsResponses, DownloadDatabaseData, DownloadDatabaseErrors, DownloadDatabaseResponses, DownloadDumpData, DownloadDumpErrors, DownloadDumpResponses, DropDatabaseData, DropDatabaseErrors, DropDatabaseResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EndUserSessionsData, EndUserSessionsErrors, EndUserSessionsResponses, ExportAuditData, ExportAuditErrors, ExportAuditResponses, ExportDnsZoneData, ExportDnsZoneErrors, ExportDnsZoneResponses, ExportQueryData, ExportQueryErrors, ExportQueryResponses, FlushWordpressCacheData, FlushWordpressCacheErrors, FlushWordpressCacheResponses, FollowContainerLogsData, FollowContainerLogsErrors, FollowContainerLogsResponses, FollowContainerStatsData, FollowContainerStatsErrors, FollowContainerStatsResponses, KeepDumpData, KeepDumpErrors, KeepDumpResponses, KillProcessData, KillProcessErrors, KillProcessResponses, KillQueryData, KillQueryErrors, KillQueryResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListBackupAssetsData, ListBackupAssetsErrors, ListBackupAssetsResponses, ListBackupPointsData, ListBackupPointsErrors, ListBackupPointsResponses, ListContainerEventsData, ListContainerEventsErrors, ListContainerEventsResponses, ListContainersData, ListContainersErrors, ListContainersResponses, ListDnsDriftData, ListDnsDriftErrors, ListDnsDriftResponses, ListDnsRecordsData, ListDnsRecordsErrors, ListDnsRecordsResponses, ListDnsSnapshotsData, ListDnsSnapshotsErrors, ListDnsSnapshotsResponses, ListDumpsData, ListDumpsErrors, ListDumpsResponses, ListEventsOfContainerData, ListEventsOfContainerErrors, ListEventsOfContainerResponses, ListHistoryData, ListHistoryErrors, ListHistoryResponses, ListImagesData, ListImagesErrors, ListImagesResponses, ListKeptLogsData, ListKeptLogsErrors, ListKeptLogsResponses, ListMailDomainsData, ListMailDomainsErrors, ListMailDomainsResponses, ListOperationsData, ListOperationsErrors, ListOperationsResponses, ListProcessesData, ListProcessesErrors, ListProcessesResponses, ListServersData, ListServersErrors, ListServersResponses, ListSiteImportsData, ListSiteImportsErrors, ListSiteImportsResponses, ListSiteMailData, ListSiteMailErrors, ListSiteMailResponses, ListSiteProbesData, ListSiteProbesErrors, ListSiteProbesResponses, ListSiteUpdatesData, ListSiteUpdatesErrors, ListSiteUpdatesResponses, ListSlowQueriesData, ListSlowQueriesErrors, ListSlowQueriesResponses, ListStacksData, ListStacksErrors, ListStacksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUnfinishedSiteRunsData, ListUnfinishedSiteRunsErrors, ListUnfinishedSiteRunsResponses, ListUsersData, ListUsersErrors, ListUsersResponses, ListWordpressPackagesData, ListWordpressPackagesErrors, ListWordpressPackagesResponses, ListWritesData, ListWritesErrors, ListWritesResponses, LivezData, LivezErrors, LivezResponses, LoadDumpData, LoadDumpErrors, LoadDumpResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, MeasureWriteData, MeasureWriteErrors, MeasureWriteResponses, PlanContainersData, PlanContainersErrors, PlanContainersResponses, PlanDnsData, PlanDnsDriftData, PlanDnsDriftErrors, PlanDnsDriftResponses, PlanDnsErrors, PlanDnsImportData, PlanDnsImportErrors, PlanDnsImportResponses, PlanDnsResponses, PlanDnsRollbackData, PlanDnsRollbackErrors, PlanDnsRollbackResponses, PlanDnsUnfinishedData, PlanDnsUnfinishedErrors, PlanDnsUnfinishedResponses, PlanDomainFixData, PlanDomainFixErrors, PlanDomainFixResponses, PlanMailDomainData, PlanMailDomainErrors, PlanMailDomainResponses, PlanSiteMailData, PlanSiteMailErrors, PlanSiteMailResponses, PlanSiteRecipeData, PlanSiteRecipeErrors, PlanSiteRecipeResponses, PlanSiteUpdateData, PlanSiteUpdateErrors, PlanSiteUpdateResponses, PlanTunnelData, PlanTunnelErrors, PlanTunnelResponses, PlanWordpressReplacementData, PlanWordpressReplacementErrors, PlanWordpressReplacementResponses, PlanWordpressSiteData, PlanWordpressSiteErrors, PlanWordpressSiteResponses, PreviewRestoreData, PreviewRestoreErrors, PreviewRestoreResponses, ReadAccountData, ReadAccountErrors, ReadAccountResponses, ReadBackupPointData, ReadBackupPointErrors, ReadBackupPointResponses, ReadBackupRunData, ReadBackupRunErrors, ReadBackupRunResponses, ReadBackupsData, ReadBackupsErrors, ReadBackupsResponses, ReadConsoleData, ReadConsoleErrors, ReadConsoleResponses, ReadContainerData, ReadContainerErrors, ReadContainerLogsData, ReadContainerLogsErrors, ReadContainerLogsResponses, ReadContainerPlanData, ReadContainerPlanErrors, ReadContainerPlanResponses, ReadContainerResponses, ReadContainerStatsData, ReadContainerStatsErrors, ReadContainerStatsResponses, ReadDashboardData, ReadDashboardErrors, ReadDashboardResponses, ReadDatabaseData, ReadDatabaseErrors, ReadDatabaseResponses, ReadDiskUsageData, ReadDiskUsageErrors, ReadDiskUsageResponses, ReadDnsData, ReadDnsErrors, ReadDnsPlanData, ReadDnsPlanErrors, ReadDnsPlanResponses, ReadDnsPropagationData, ReadDnsPropagationErrors, ReadDnsPropagationResponses, ReadDnsRecordData, ReadDnsRecordErrors, ReadDnsRecordResponses, ReadDnsResponses, ReadDomainPostureData, ReadDomainPostureErrors, ReadDomainPostureResponses, ReadKeptLogData, ReadKeptLogErrors, ReadKeptLogResponses, ReadMailDomainPlanData, ReadMailDomainPlanErrors, ReadMailDomainPlanResponses, ReadMailPostureData, ReadMailPostureErrors, ReadMailPostureResponses, ReadOperationData, ReadOperationErrors, ReadOperationResponses, ReadPolicyData, ReadPolicyErrors, ReadPolicyResponses, ReadServerData, ReadServerErrors, ReadServerResponses, ReadSessionData, ReadSessionErrors, ReadSessionResponses, ReadSettingsData, ReadSettingsErrors, ReadSettingsResponses, ReadSiteMailPlanData, ReadSiteMailPlanErrors, ReadSiteMailPlanResponses, ReadSiteProbesData, ReadSiteProbesErrors, ReadSiteProbesResponses, ReadSiteRecipeData, ReadSiteRecipeErrors, ReadSiteRecipeResponses, ReadSiteUpdateData, ReadSiteUpdateErrors, ReadSiteUpdatePlanData, ReadSiteUpdatePlanErrors, ReadSiteUpdatePlanResponses, ReadSiteUpdateResponses, ReadTableData, ReadTableErrors, ReadTableResponses, ReadTunnelData, ReadTunnelErrors, ReadTunnelPlanData, ReadTunnelPlanErrors, ReadTunnelPlanResponses, ReadTunnelResponses, ReadUsesData, ReadUsesErrors, ReadUsesResponses, ReadWordpressData, ReadWordpressErrors, ReadWordpressPlanData, ReadWordpressPlanErrors, ReadWordpressPlanResponses, ReadWordpressResponses, ReadWordpressSiteData, ReadWordpressSiteErrors, ReadWordpressSiteResponses, ReadWordsData, ReadWordsErrors, ReadWordsResponses, ReadWriteData, ReadWriteErrors, ReadWriteResponses, RefreshDnsZoneData, RefreshDnsZoneErrors, RefreshDnsZoneResponses, RefreshWordpressData, RefreshWordpressErrors, RefreshWordpressResponses, RefreshWordpressSiteData, RefreshWordpressSiteErrors, RefreshWordpressSiteResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveTotpData, RemoveTotpErrors, RemoveTotpResponses, RemoveUploadData, RemoveUploadErrors, RemoveUploadResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, RenewWordpressSaltsData, RenewWordpressSaltsErrors, RenewWordpressSaltsResponses, ResetUserData, ResetUserErrors, ResetUserResponses, ResetWordpressPasswordData, ResetWordpressPasswordErrors, ResetWordpressPasswordResponses, RestartContainerData, RestartContainerErrors, RestartContainerResponses, RestartContainersData, RestartContainersErrors, RestartContainersResponses, RestorePreviewedData, RestorePreviewedErrors, RestorePreviewedResponses, ResumeSiteRunData, ResumeSiteRunErrors, ResumeSiteRunResponses, RevertSiteRunData, RevertSiteRunErrors, RevertSiteRunResponses, RotatePasswordData, RotatePasswordErrors, RotatePasswordResponses, RunBackupData, RunBackupErrors, RunBackupResponses, RunQueryData, RunQueryErrors, RunQueryResponses, RunRestoreDrillData, RunRestoreDrillErrors, RunRestoreDrillResponses, RunWpData, RunWpErrors, RunWpResponses, SendMailDomainCanaryData, SendMailDomainCanaryErrors, SendMailDomainCanaryResponses, SetUpData, SetUpErrors, SetUpResponses, StartContainerData, StartContainerErrors, StartContainerResponses, StepUpData, StepUpErrors, StepUpResponses, StopContainerData, StopContainerErrors, StopContainerResponses, StreamEventsData, StreamEventsErrors, StreamEventsResponses, TakeDnsSnapshotData, TakeDnsSnapshotErrors, TakeDnsSnapshotResponses, TestSiteMailData, TestSiteMailErrors, TestSiteMailResponses, UndoContainerPlanData, UndoContainerPlanErrors, UndoContainerPlanResponses, UndoDnsPlanData, UndoDnsPlanErrors, UndoDnsPlanResponses, UndoSiteMailPlanData, UndoSiteMailPlanErrors, UndoSiteMailPlanResponses, UndoTunnelPlanData, UndoTunnelPlanErrors, UndoTunnelPlanResponses, UndoWordpressPlanData, UndoWordpressPlanErrors, UndoWordpressPlanResponses, UndoWriteData, UndoWriteErrors, UndoWriteResponses, UploadPieceData, UploadPieceErrors, UploadPieceResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses, VerifyBackupPointData, VerifyBackupPointErrors, VerifyBackupPointResponses, VerifyWordpressSiteData, VerifyWordpressSiteErrors, VerifyWordpressSiteResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -1332,6 +1332,853 @@ export const applyMailDomainPlan = <ThrowOnError extends boolean = true>(options
 export const sendMailDomainCanary = <ThrowOnError extends boolean = true>(options: Options<SendMailDomainCanaryData, ThrowOnError>): RequestResult<SendMailDomainCanaryResponses, SendMailDomainCanaryErrors, ThrowOnError, 'data'> => (options.client ?? client).post<SendMailDomainCanaryResponses, SendMailDomainCanaryErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
     url: '/api/mail-domains/{domain}/canary',
+    ...options
+});
+
+/**
+ * Read Console
+ *
+ * The servers, whether the console and its write mode are on there or what keeps them off, and the limits.
+ */
+export const readConsole = <ThrowOnError extends boolean = true>(options?: Options<ReadConsoleData, ThrowOnError>): RequestResult<ReadConsoleResponses, ReadConsoleErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadConsoleResponses, ReadConsoleErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console',
+    ...options
+});
+
+/**
+ * Run Query
+ *
+ * Run one reading statement and return its rows, up to the caps. A client that goes away kills it.
+ */
+export const runQuery = <ThrowOnError extends boolean = true>(options: Options<RunQueryData, ThrowOnError>): RequestResult<RunQueryResponses, RunQueryErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RunQueryResponses, RunQueryErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/query',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Kill Query
+ *
+ * End one's own query or export.
+ */
+export const killQuery = <ThrowOnError extends boolean = true>(options: Options<KillQueryData, ThrowOnError>): RequestResult<KillQueryResponses, KillQueryErrors, ThrowOnError, 'data'> => (options.client ?? client).post<KillQueryResponses, KillQueryErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/query/{query_id}/kill',
+    ...options
+});
+
+/**
+ * Export Query
+ *
+ * Run one reading statement and stream all its rows as a download. A stream that is cut off was not read to its
+ * end. A repeated key streams nothing: the rows of that time are not kept.
+ */
+export const exportQuery = <ThrowOnError extends boolean = true>(options: Options<ExportQueryData, ThrowOnError>): RequestResult<ExportQueryResponses, ExportQueryErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ExportQueryResponses, ExportQueryErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/export',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List History
+ *
+ * What the caller ran, newest first.
+ */
+export const listHistory = <ThrowOnError extends boolean = true>(options?: Options<ListHistoryData, ThrowOnError>): RequestResult<ListHistoryResponses, ListHistoryErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListHistoryResponses, ListHistoryErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/history',
+    ...options
+});
+
+/**
+ * Read Words
+ *
+ * What completion offers.
+ */
+export const readWords = <ThrowOnError extends boolean = true>(options: Options<ReadWordsData, ThrowOnError>): RequestResult<ReadWordsResponses, ReadWordsErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadWordsResponses, ReadWordsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/words/{server}/{database}',
+    ...options
+});
+
+/**
+ * List Writes
+ *
+ * Everybody's writes, newest first, without their rows.
+ */
+export const listWrites = <ThrowOnError extends boolean = true>(options?: Options<ListWritesData, ThrowOnError>): RequestResult<ListWritesResponses, ListWritesErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListWritesResponses, ListWritesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/writes',
+    ...options
+});
+
+/**
+ * Measure Write
+ *
+ * What one INSERT, REPLACE, UPDATE or DELETE would change: done in a transaction that is rolled back.
+ */
+export const measureWrite = <ThrowOnError extends boolean = true>(options: Options<MeasureWriteData, ThrowOnError>): RequestResult<MeasureWriteResponses, MeasureWriteErrors, ThrowOnError, 'data'> => (options.client ?? client).post<MeasureWriteResponses, MeasureWriteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/writes',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Write
+ *
+ * A write as it was measured, and what became of it.
+ */
+export const readWrite = <ThrowOnError extends boolean = true>(options: Options<ReadWriteData, ThrowOnError>): RequestResult<ReadWriteResponses, ReadWriteErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadWriteResponses, ReadWriteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/writes/{write_id}',
+    ...options
+});
+
+/**
+ * Apply Write
+ *
+ * Do what was measured, with the table's name typed. When the rows are others now: 409 with the new measure.
+ */
+export const applyWrite = <ThrowOnError extends boolean = true>(options: Options<ApplyWriteData, ThrowOnError>): RequestResult<ApplyWriteResponses, ApplyWriteErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyWriteResponses, ApplyWriteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/writes/{write_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo Write
+ *
+ * The way back from a write that was applied, measured: a write to be looked at and applied like any other.
+ */
+export const undoWrite = <ThrowOnError extends boolean = true>(options: Options<UndoWriteData, ThrowOnError>): RequestResult<UndoWriteResponses, UndoWriteErrors, ThrowOnError, 'data'> => (options.client ?? client).post<UndoWriteResponses, UndoWriteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/console/writes/{write_id}/undo',
+    ...options
+});
+
+/**
+ * List Dumps
+ *
+ * The dumps that are kept here, newest first.
+ */
+export const listDumps = <ThrowOnError extends boolean = true>(options?: Options<ListDumpsData, ThrowOnError>): RequestResult<ListDumpsResponses, ListDumpsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListDumpsResponses, ListDumpsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/dumps',
+    ...options
+});
+
+/**
+ * Download Dump
+ *
+ * A kept dump, as it lies: `.sql.zst`.
+ */
+export const downloadDump = <ThrowOnError extends boolean = true>(options: Options<DownloadDumpData, ThrowOnError>): RequestResult<DownloadDumpResponses, DownloadDumpErrors, ThrowOnError, 'data'> => (options.client ?? client).get<DownloadDumpResponses, DownloadDumpErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/dumps/{dump}',
+    ...options
+});
+
+/**
+ * Begin Upload
+ *
+ * Say what will be sent. It comes in pieces, in order; an upload that is not loaded is removed after a day.
+ */
+export const beginUpload = <ThrowOnError extends boolean = true>(options: Options<BeginUploadData, ThrowOnError>): RequestResult<BeginUploadResponses, BeginUploadErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BeginUploadResponses, BeginUploadErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/uploads',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Upload Piece
+ *
+ * The next piece, at its place. One that has arrived already may be sent again.
+ */
+export const uploadPiece = <ThrowOnError extends boolean = true>(options: Options<UploadPieceData, ThrowOnError>): RequestResult<UploadPieceResponses, UploadPieceErrors, ThrowOnError, 'data'> => (options.client ?? client).put<UploadPieceResponses, UploadPieceErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/uploads/{upload}/{offset}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove Upload
+ *
+ * Forget an upload.
+ */
+export const removeUpload = <ThrowOnError extends boolean = true>(options: Options<RemoveUploadData, ThrowOnError>): RequestResult<RemoveUploadResponses, RemoveUploadErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<RemoveUploadResponses, RemoveUploadErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/uploads/{upload}',
+    ...options
+});
+
+/**
+ * List Servers
+ *
+ * Every configured server with its databases; a silent one as it was last seen, with that time.
+ */
+export const listServers = <ThrowOnError extends boolean = true>(options?: Options<ListServersData, ThrowOnError>): RequestResult<ListServersResponses, ListServersErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListServersResponses, ListServersErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases',
+    ...options
+});
+
+/**
+ * Read Server
+ *
+ * One server with its databases.
+ */
+export const readServer = <ThrowOnError extends boolean = true>(options: Options<ReadServerData, ThrowOnError>): RequestResult<ReadServerResponses, ReadServerErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadServerResponses, ReadServerErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}',
+    ...options
+});
+
+/**
+ * Check Server
+ *
+ * Go the way of every configured account now, and say where it ends: name, tcp, tls, login, permission.
+ */
+export const checkServer = <ThrowOnError extends boolean = true>(options: Options<CheckServerData, ThrowOnError>): RequestResult<CheckServerResponses, CheckServerErrors, ThrowOnError, 'data'> => (options.client ?? client).get<CheckServerResponses, CheckServerErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/connection',
+    ...options
+});
+
+/**
+ * List Processes
+ *
+ * What the server is doing now, longest first; without Homeport's own connections.
+ */
+export const listProcesses = <ThrowOnError extends boolean = true>(options: Options<ListProcessesData, ThrowOnError>): RequestResult<ListProcessesResponses, ListProcessesErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListProcessesResponses, ListProcessesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/processes',
+    ...options
+});
+
+/**
+ * Kill Process
+ *
+ * End a statement, or the connection it came by.
+ */
+export const killProcess = <ThrowOnError extends boolean = true>(options: Options<KillProcessData, ThrowOnError>): RequestResult<KillProcessResponses, KillProcessErrors, ThrowOnError, 'data'> => (options.client ?? client).post<KillProcessResponses, KillProcessErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/processes/{process}/kill',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List Slow Queries
+ *
+ * Queries that took long, as far as the server keeps them; where it keeps none, that is said.
+ */
+export const listSlowQueries = <ThrowOnError extends boolean = true>(options: Options<ListSlowQueriesData, ThrowOnError>): RequestResult<ListSlowQueriesResponses, ListSlowQueriesErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListSlowQueriesResponses, ListSlowQueriesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/slow',
+    ...options
+});
+
+/**
+ * List Accounts
+ *
+ * Every account with what it may do.
+ */
+export const listAccounts = <ThrowOnError extends boolean = true>(options: Options<ListAccountsData, ThrowOnError>): RequestResult<ListAccountsResponses, ListAccountsErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListAccountsResponses, ListAccountsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/accounts',
+    ...options
+});
+
+/**
+ * Rotate Password
+ *
+ * Give an account another password: shown in this answer alone, or handed to the site that works with it.
+ */
+export const rotatePassword = <ThrowOnError extends boolean = true>(options: Options<RotatePasswordData, ThrowOnError>): RequestResult<RotatePasswordResponses, RotatePasswordErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RotatePasswordResponses, RotatePasswordErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/accounts/{account}/rotate',
+    ...options
+});
+
+/**
+ * Change Grants
+ *
+ * Let an account do exactly these things in a database.
+ */
+export const changeGrants = <ThrowOnError extends boolean = true>(options: Options<ChangeGrantsData, ThrowOnError>): RequestResult<ChangeGrantsResponses, ChangeGrantsErrors, ThrowOnError, 'data'> => (options.client ?? client).put<ChangeGrantsResponses, ChangeGrantsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/accounts/{account}/grants',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Create Database
+ *
+ * Make an empty database and an account for it. The password is in this answer and nowhere else.
+ */
+export const createDatabase = <ThrowOnError extends boolean = true>(options: Options<CreateDatabaseData, ThrowOnError>): RequestResult<CreateDatabaseResponses, CreateDatabaseErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateDatabaseResponses, CreateDatabaseErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/databases',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Drop Database
+ *
+ * Remove a database, after a verified dump that is kept for 30 days.
+ */
+export const dropDatabase = <ThrowOnError extends boolean = true>(options: Options<DropDatabaseData, ThrowOnError>): RequestResult<DropDatabaseResponses, DropDatabaseErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<DropDatabaseResponses, DropDatabaseErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}',
+    ...options
+});
+
+/**
+ * Read Database
+ *
+ * One database as it is now: its tables, views, routines and triggers.
+ */
+export const readDatabase = <ThrowOnError extends boolean = true>(options: Options<ReadDatabaseData, ThrowOnError>): RequestResult<ReadDatabaseResponses, ReadDatabaseErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadDatabaseResponses, ReadDatabaseErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}',
+    ...options
+});
+
+/**
+ * Download Database
+ *
+ * A dump of now, as a download. One that can't be made whole is cut off, so that it never looks whole.
+ */
+export const downloadDatabase = <ThrowOnError extends boolean = true>(options: Options<DownloadDatabaseData, ThrowOnError>): RequestResult<DownloadDatabaseResponses, DownloadDatabaseErrors, ThrowOnError, 'data'> => (options.client ?? client).get<DownloadDatabaseResponses, DownloadDatabaseErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}/dump',
+    ...options
+});
+
+/**
+ * Keep Dump
+ *
+ * Make a verified dump and keep it here for 30 days.
+ */
+export const keepDump = <ThrowOnError extends boolean = true>(options: Options<KeepDumpData, ThrowOnError>): RequestResult<KeepDumpResponses, KeepDumpErrors, ThrowOnError, 'data'> => (options.client ?? client).post<KeepDumpResponses, KeepDumpErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}/dumps',
+    ...options
+});
+
+/**
+ * Load Dump
+ *
+ * Load an upload or a kept dump. A database that holds tables needs its name typed and a fresh factor; what it
+ * holds is dumped first.
+ */
+export const loadDump = <ThrowOnError extends boolean = true>(options: Options<LoadDumpData, ThrowOnError>): RequestResult<LoadDumpResponses, LoadDumpErrors, ThrowOnError, 'data'> => (options.client ?? client).post<LoadDumpResponses, LoadDumpErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}/load',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Table
+ *
+ * One table: columns, indexes, foreign keys, triggers; a view's SELECT.
+ */
+export const readTable = <ThrowOnError extends boolean = true>(options: Options<ReadTableData, ThrowOnError>): RequestResult<ReadTableResponses, ReadTableErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadTableResponses, ReadTableErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}/{table}',
+    ...options
+});
+
+/**
+ * Browse Rows
+ *
+ * A page of rows, sorted and filtered on the server, and recorded as read. Long cells are cut and say how long.
+ */
+export const browseRows = <ThrowOnError extends boolean = true>(options: Options<BrowseRowsData, ThrowOnError>): RequestResult<BrowseRowsResponses, BrowseRowsErrors, ThrowOnError, 'data'> => (options.client ?? client).get<BrowseRowsResponses, BrowseRowsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/databases/{server}/{database}/{table}/rows',
+    ...options
+});
+
+/**
+ * List Site Updates
+ *
+ * The updates of many sites that were begun, and what is missing before one can be.
+ */
+export const listSiteUpdates = <ThrowOnError extends boolean = true>(options?: Options<ListSiteUpdatesData, ThrowOnError>): RequestResult<ListSiteUpdatesResponses, ListSiteUpdatesErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSiteUpdatesResponses, ListSiteUpdatesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/updates',
+    ...options
+});
+
+/**
+ * Plan Site Update
+ *
+ * Look at the sites now, and say what would be updated in which order. Changes nothing.
+ */
+export const planSiteUpdate = <ThrowOnError extends boolean = true>(options: Options<PlanSiteUpdateData, ThrowOnError>): RequestResult<PlanSiteUpdateResponses, PlanSiteUpdateErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanSiteUpdateResponses, PlanSiteUpdateErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/updates/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Site Update Plan
+ *
+ * A plan as it was made.
+ */
+export const readSiteUpdatePlan = <ThrowOnError extends boolean = true>(options: Options<ReadSiteUpdatePlanData, ThrowOnError>): RequestResult<ReadSiteUpdatePlanResponses, ReadSiteUpdatePlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadSiteUpdatePlanResponses, ReadSiteUpdatePlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/updates/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Site Update Plan
+ *
+ * Begin the update: ring 1, a while, the rest; a restore point before each site, and back where one is harmed.
+ */
+export const applySiteUpdatePlan = <ThrowOnError extends boolean = true>(options: Options<ApplySiteUpdatePlanData, ThrowOnError>): RequestResult<ApplySiteUpdatePlanResponses, ApplySiteUpdatePlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplySiteUpdatePlanResponses, ApplySiteUpdatePlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/updates/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Site Update
+ *
+ * How an update goes, or went, site by site.
+ */
+export const readSiteUpdate = <ThrowOnError extends boolean = true>(options: Options<ReadSiteUpdateData, ThrowOnError>): RequestResult<ReadSiteUpdateResponses, ReadSiteUpdateErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadSiteUpdateResponses, ReadSiteUpdateErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/updates/{operation_id}',
+    ...options
+});
+
+/**
+ * List Site Mail
+ *
+ * Who each site sends as, and what is missing before sites can send.
+ */
+export const listSiteMail = <ThrowOnError extends boolean = true>(options?: Options<ListSiteMailData, ThrowOnError>): RequestResult<ListSiteMailResponses, ListSiteMailErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSiteMailResponses, ListSiteMailErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/mail',
+    ...options
+});
+
+/**
+ * Plan Site Mail
+ *
+ * What would change for these sites to send through our server, or not to any more. Changes nothing.
+ */
+export const planSiteMail = <ThrowOnError extends boolean = true>(options: Options<PlanSiteMailData, ThrowOnError>): RequestResult<PlanSiteMailResponses, PlanSiteMailErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanSiteMailResponses, PlanSiteMailErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/mail/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Site Mail Plan
+ *
+ * A plan as it was made.
+ */
+export const readSiteMailPlan = <ThrowOnError extends boolean = true>(options: Options<ReadSiteMailPlanData, ThrowOnError>): RequestResult<ReadSiteMailPlanResponses, ReadSiteMailPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadSiteMailPlanResponses, ReadSiteMailPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/mail/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Site Mail Plan
+ *
+ * Do what was planned: accounts, and each site's own way to the submission server.
+ */
+export const applySiteMailPlan = <ThrowOnError extends boolean = true>(options: Options<ApplySiteMailPlanData, ThrowOnError>): RequestResult<ApplySiteMailPlanResponses, ApplySiteMailPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplySiteMailPlanResponses, ApplySiteMailPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/mail/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo Site Mail Plan
+ *
+ * Plan the way back from a plan that was applied.
+ */
+export const undoSiteMailPlan = <ThrowOnError extends boolean = true>(options: Options<UndoSiteMailPlanData, ThrowOnError>): RequestResult<UndoSiteMailPlanResponses, UndoSiteMailPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<UndoSiteMailPlanResponses, UndoSiteMailPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/mail/plans/{plan_id}/undo',
+    ...options
+});
+
+/**
+ * Test Site Mail
+ *
+ * Have the site send a mail by its own WordPress, and wait until it is in a mailbox of ours.
+ */
+export const testSiteMail = <ThrowOnError extends boolean = true>(options: Options<TestSiteMailData, ThrowOnError>): RequestResult<TestSiteMailResponses, TestSiteMailErrors, ThrowOnError, 'data'> => (options.client ?? client).post<TestSiteMailResponses, TestSiteMailErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/mail-test',
+    ...options
+});
+
+/**
+ * List Site Probes
+ *
+ * How every served site answered in the last round, at its origin and by its public name.
+ */
+export const listSiteProbes = <ThrowOnError extends boolean = true>(options?: Options<ListSiteProbesData, ThrowOnError>): RequestResult<ListSiteProbesResponses, ListSiteProbesErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSiteProbesResponses, ListSiteProbesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/probes',
+    ...options
+});
+
+/**
+ * Read Site Probes
+ *
+ * What was measured of a site: answers of origin and public name, certificate, uptime, and the edge's cache.
+ */
+export const readSiteProbes = <ThrowOnError extends boolean = true>(options: Options<ReadSiteProbesData, ThrowOnError>): RequestResult<ReadSiteProbesResponses, ReadSiteProbesErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadSiteProbesResponses, ReadSiteProbesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/probes',
+    ...options
+});
+
+/**
+ * Plan Wordpress Site
+ *
+ * What has to change in a site for plugins, themes, core and settings to be so. Changes nothing.
+ */
+export const planWordpressSite = <ThrowOnError extends boolean = true>(options: Options<PlanWordpressSiteData, ThrowOnError>): RequestResult<PlanWordpressSiteResponses, PlanWordpressSiteErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanWordpressSiteResponses, PlanWordpressSiteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Plan Wordpress Replacement
+ *
+ * Count where a text stands in the site's database, as a plan that replaces it. Changes nothing.
+ */
+export const planWordpressReplacement = <ThrowOnError extends boolean = true>(options: Options<PlanWordpressReplacementData, ThrowOnError>): RequestResult<PlanWordpressReplacementResponses, PlanWordpressReplacementErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanWordpressReplacementResponses, PlanWordpressReplacementErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/search-replace',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Wordpress Plan
+ *
+ * A plan as it was made; what suffers and where versions come from is said as of now.
+ */
+export const readWordpressPlan = <ThrowOnError extends boolean = true>(options: Options<ReadWordpressPlanData, ThrowOnError>): RequestResult<ReadWordpressPlanResponses, ReadWordpressPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadWordpressPlanResponses, ReadWordpressPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Wordpress Plan
+ *
+ * Do what was planned, as one operation with a result for each change. A stale plan is 409, with the new one. What
+ * only a restore brings back is preceded by a restore point, or needs to be asked for without one.
+ */
+export const applyWordpressPlan = <ThrowOnError extends boolean = true>(options: Options<ApplyWordpressPlanData, ThrowOnError>): RequestResult<ApplyWordpressPlanResponses, ApplyWordpressPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplyWordpressPlanResponses, ApplyWordpressPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo Wordpress Plan
+ *
+ * The way back from a plan that was applied, as a plan to be looked at and applied. Changes nothing.
+ */
+export const undoWordpressPlan = <ThrowOnError extends boolean = true>(options: Options<UndoWordpressPlanData, ThrowOnError>): RequestResult<UndoWordpressPlanResponses, UndoWordpressPlanErrors, ThrowOnError, 'data'> => (options.client ?? client).post<UndoWordpressPlanResponses, UndoWordpressPlanErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/plans/{plan_id}/undo',
+    ...options
+});
+
+/**
+ * Read Wordpress
+ *
+ * Every site with what was last known of it, and since when. Asks no site.
+ */
+export const readWordpress = <ThrowOnError extends boolean = true>(options?: Options<ReadWordpressData, ThrowOnError>): RequestResult<ReadWordpressResponses, ReadWordpressErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ReadWordpressResponses, ReadWordpressErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress',
+    ...options
+});
+
+/**
+ * Refresh Wordpress
+ *
+ * Begin to read every site anew. One that is being read already is not read twice.
+ */
+export const refreshWordpress = <ThrowOnError extends boolean = true>(options?: Options<RefreshWordpressData, ThrowOnError>): RequestResult<RefreshWordpressResponses, RefreshWordpressErrors, ThrowOnError, 'data'> => (options?.client ?? client).post<RefreshWordpressResponses, RefreshWordpressErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/refresh',
+    ...options
+});
+
+/**
+ * List Wordpress Packages
+ *
+ * The zip files of plugins and themes that can be installed.
+ */
+export const listWordpressPackages = <ThrowOnError extends boolean = true>(options?: Options<ListWordpressPackagesData, ThrowOnError>): RequestResult<ListWordpressPackagesResponses, ListWordpressPackagesErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListWordpressPackagesResponses, ListWordpressPackagesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/packages',
+    ...options
+});
+
+/**
+ * Read Wordpress Site
+ *
+ * One site with all that was last known of it.
+ */
+export const readWordpressSite = <ThrowOnError extends boolean = true>(options: Options<ReadWordpressSiteData, ThrowOnError>): RequestResult<ReadWordpressSiteResponses, ReadWordpressSiteErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadWordpressSiteResponses, ReadWordpressSiteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}',
+    ...options
+});
+
+/**
+ * Refresh Wordpress Site
+ *
+ * Read one site now. A site that fails is no failure of this: its trouble is in `reading`.
+ */
+export const refreshWordpressSite = <ThrowOnError extends boolean = true>(options: Options<RefreshWordpressSiteData, ThrowOnError>): RequestResult<RefreshWordpressSiteResponses, RefreshWordpressSiteErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RefreshWordpressSiteResponses, RefreshWordpressSiteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/refresh',
+    ...options
+});
+
+/**
+ * Verify Wordpress Site
+ *
+ * Compare the files of core and plugins with wordpress.org's sums.
+ */
+export const verifyWordpressSite = <ThrowOnError extends boolean = true>(options: Options<VerifyWordpressSiteData, ThrowOnError>): RequestResult<VerifyWordpressSiteResponses, VerifyWordpressSiteErrors, ThrowOnError, 'data'> => (options.client ?? client).post<VerifyWordpressSiteResponses, VerifyWordpressSiteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/checksums',
+    ...options
+});
+
+/**
+ * Flush Wordpress Cache
+ *
+ * Empty the site's object cache.
+ */
+export const flushWordpressCache = <ThrowOnError extends boolean = true>(options: Options<FlushWordpressCacheData, ThrowOnError>): RequestResult<FlushWordpressCacheResponses, FlushWordpressCacheErrors, ThrowOnError, 'data'> => (options.client ?? client).post<FlushWordpressCacheResponses, FlushWordpressCacheErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/cache',
+    ...options
+});
+
+/**
+ * Reset Wordpress Password
+ *
+ * Give a user of the site another password, which is shown in this answer and nowhere else.
+ */
+export const resetWordpressPassword = <ThrowOnError extends boolean = true>(options: Options<ResetWordpressPasswordData, ThrowOnError>): RequestResult<ResetWordpressPasswordResponses, ResetWordpressPasswordErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResetWordpressPasswordResponses, ResetWordpressPasswordErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/users/{login}/password',
+    ...options
+});
+
+/**
+ * Renew Wordpress Salts
+ *
+ * Draw the site's salts anew, so that every login ends, also a stolen one.
+ */
+export const renewWordpressSalts = <ThrowOnError extends boolean = true>(options: Options<RenewWordpressSaltsData, ThrowOnError>): RequestResult<RenewWordpressSaltsResponses, RenewWordpressSaltsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RenewWordpressSaltsResponses, RenewWordpressSaltsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/salts',
+    ...options
+});
+
+/**
+ * Run Wp
+ *
+ * Run one allowed subcommand of wp as the site's own user, and answer how it ended.
+ */
+export const runWp = <ThrowOnError extends boolean = true>(options: Options<RunWpData, ThrowOnError>): RequestResult<RunWpResponses, RunWpErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RunWpResponses, RunWpErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/wp',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Configure Wordpress Site
+ *
+ * Change how the site's PHP runs, and its ring. When the web server refuses, everything stays as it was.
+ */
+export const configureWordpressSite = <ThrowOnError extends boolean = true>(options: Options<ConfigureWordpressSiteData, ThrowOnError>): RequestResult<ConfigureWordpressSiteResponses, ConfigureWordpressSiteErrors, ThrowOnError, 'data'> => (options.client ?? client).put<ConfigureWordpressSiteResponses, ConfigureWordpressSiteErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/wordpress/sites/{site}/php',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Plan Site Recipe
+ *
+ * What making, removing or bringing in a site changes, and what is in the way. Changes nothing.
+ */
+export const planSiteRecipe = <ThrowOnError extends boolean = true>(options: Options<PlanSiteRecipeData, ThrowOnError>): RequestResult<PlanSiteRecipeResponses, PlanSiteRecipeErrors, ThrowOnError, 'data'> => (options.client ?? client).post<PlanSiteRecipeResponses, PlanSiteRecipeErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/plans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read Site Recipe
+ *
+ * A plan as it was made, and how far it has come.
+ */
+export const readSiteRecipe = <ThrowOnError extends boolean = true>(options: Options<ReadSiteRecipeData, ThrowOnError>): RequestResult<ReadSiteRecipeResponses, ReadSiteRecipeErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ReadSiteRecipeResponses, ReadSiteRecipeErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/plans/{plan_id}',
+    ...options
+});
+
+/**
+ * Apply Site Recipe
+ *
+ * Do what was planned, as one operation. A step that fails has those before it taken back. A removal needs the
+ * site's name and a fresh factor; what changes DNS needs the factor. A stale plan is 409, with the new one.
+ */
+export const applySiteRecipe = <ThrowOnError extends boolean = true>(options: Options<ApplySiteRecipeData, ThrowOnError>): RequestResult<ApplySiteRecipeResponses, ApplySiteRecipeErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ApplySiteRecipeResponses, ApplySiteRecipeErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/plans/{plan_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List Unfinished Site Runs
+ *
+ * What neither ended nor was taken back: the portal was stopped, somebody cancelled, or taking back failed.
+ */
+export const listUnfinishedSiteRuns = <ThrowOnError extends boolean = true>(options?: Options<ListUnfinishedSiteRunsData, ThrowOnError>): RequestResult<ListUnfinishedSiteRunsResponses, ListUnfinishedSiteRunsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListUnfinishedSiteRunsResponses, ListUnfinishedSiteRunsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/unfinished',
+    ...options
+});
+
+/**
+ * Resume Site Run
+ *
+ * Do what is left of it. Needs a fresh factor.
+ */
+export const resumeSiteRun = <ThrowOnError extends boolean = true>(options: Options<ResumeSiteRunData, ThrowOnError>): RequestResult<ResumeSiteRunResponses, ResumeSiteRunErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResumeSiteRunResponses, ResumeSiteRunErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/unfinished/{run_id}/resume',
+    ...options
+});
+
+/**
+ * Revert Site Run
+ *
+ * Take back what it made, and nothing else. Needs a fresh factor.
+ */
+export const revertSiteRun = <ThrowOnError extends boolean = true>(options: Options<RevertSiteRunData, ThrowOnError>): RequestResult<RevertSiteRunResponses, RevertSiteRunErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RevertSiteRunResponses, RevertSiteRunErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/unfinished/{run_id}/revert',
+    ...options
+});
+
+/**
+ * List Site Imports
+ *
+ * Archives and dumps that an operator has laid into the import directory.
+ */
+export const listSiteImports = <ThrowOnError extends boolean = true>(options?: Options<ListSiteImportsData, ThrowOnError>): RequestResult<ListSiteImportsResponses, ListSiteImportsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSiteImportsResponses, ListSiteImportsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/api/sites/imports',
     ...options
 });
 

@@ -15,6 +15,20 @@ export type AcceptDrift = {
 };
 
 /**
+ * AccountList
+ */
+export type AccountList = {
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Accounts
+     */
+    accounts: Array<DatabaseAccountView>;
+};
+
+/**
  * AccountView
  */
 export type AccountView = {
@@ -102,6 +116,56 @@ export type ActView = {
 };
 
 /**
+ * AddSite
+ *
+ * A new, empty WordPress. The administrator's password is drawn and forgotten: whoever wants to log in sets one by
+ * the WordPress room, which shows it once.
+ */
+export type AddSite = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Hostnames
+     */
+    hostnames: Array<string>;
+    /**
+     * Server
+     */
+    server?: string | null;
+    /**
+     * Ring
+     */
+    ring?: 1 | 2;
+    php?: PhpSettings;
+    /**
+     * Is Public
+     */
+    is_public?: boolean;
+    /**
+     * Act
+     */
+    act?: 'add';
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Admin Login
+     */
+    admin_login: string;
+    /**
+     * Admin Email
+     */
+    admin_email: string;
+    /**
+     * Locale
+     */
+    locale?: string | null;
+};
+
+/**
  * ApplyDnsPlan
  *
  * typed_names is taken for the dialog's sake and not asked for here.
@@ -132,6 +196,16 @@ export type ApplyDomainPlan = {
 };
 
 /**
+ * ApplyMailPlan
+ */
+export type ApplyMailPlan = {
+    /**
+     * Reason
+     */
+    reason?: string | null;
+};
+
+/**
  * ApplyPlan
  *
  * typed_names and reason: of the protected containers among those that go down.
@@ -151,6 +225,56 @@ export type ApplyPlan = {
      * Between SIGTERM and SIGKILL
      */
     grace_s?: number;
+};
+
+/**
+ * ApplySitePlan
+ */
+export type ApplySitePlan = {
+    /**
+     * Without Restore Point
+     *
+     * Do what has no way back although no restore point can be made
+     */
+    without_restore_point?: boolean;
+};
+
+/**
+ * ApplySiteRecipe
+ */
+export type ApplySiteRecipe = {
+    /**
+     * Typed Names
+     */
+    typed_names?: Array<string>;
+    /**
+     * Reason
+     */
+    reason?: string | null;
+};
+
+/**
+ * ApplyUpdatePlan
+ */
+export type ApplyUpdatePlan = {
+    /**
+     * Reason
+     */
+    reason?: string | null;
+};
+
+/**
+ * ApplyWrite
+ */
+export type ApplyWrite = {
+    /**
+     * Typed Name
+     */
+    typed_name?: string | null;
+    /**
+     * Reason
+     */
+    reason?: string;
 };
 
 /**
@@ -829,6 +953,34 @@ export type BackupVault = {
 };
 
 /**
+ * BeginUpload
+ *
+ * name: as it is called where it comes from; bytes: of the whole file.
+ */
+export type BeginUpload = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * Begun
+ *
+ * The sites that are being read now; each is told on the event stream, topic `wordpress`, as it is done.
+ */
+export type Begun = {
+    /**
+     * Sites
+     */
+    sites: Array<string>;
+};
+
+/**
  * BulkAct
  */
 export type BulkAct = {
@@ -867,6 +1019,22 @@ export type BulkResults = {
      * Results
      */
     results: Array<BulkResult>;
+};
+
+/**
+ * ChangeGrants
+ *
+ * privileges: what the account may do in the database from now on; empty: nothing.
+ */
+export type ChangeGrants = {
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Privileges
+     */
+    privileges: Array<'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE' | 'CREATE' | 'DROP' | 'ALTER' | 'INDEX' | 'REFERENCES' | 'LOCK TABLES' | 'CREATE TEMPORARY TABLES' | 'CREATE VIEW' | 'SHOW VIEW' | 'TRIGGER' | 'EVENT' | 'CREATE ROUTINE' | 'ALTER ROUTINE' | 'EXECUTE' | 'DELETE HISTORY'>;
 };
 
 /**
@@ -917,6 +1085,41 @@ export type CheckedRecord = {
 };
 
 /**
+ * Checksums
+ *
+ * How the files compare with wordpress.org's sums.
+ *
+ * is_core_verified      and are_plugins_verified: false when a file differs, or when the sums could not be had; the
+ * text beside says which
+ */
+export type Checksums = {
+    /**
+     * Checked At
+     */
+    checked_at: string;
+    /**
+     * Is Core Verified
+     */
+    is_core_verified: boolean;
+    /**
+     * Core Detail
+     */
+    core_detail: string;
+    /**
+     * Are Plugins Verified
+     */
+    are_plugins_verified: boolean;
+    /**
+     * Plugins Detail
+     */
+    plugins_detail: string;
+    /**
+     * Problems
+     */
+    problems: Array<FileProblem>;
+};
+
+/**
  * CodeForm
  */
 export type CodeForm = {
@@ -928,6 +1131,93 @@ export type CodeForm = {
      * Code
      */
     code: string;
+};
+
+/**
+ * ColumnView
+ *
+ * can_sort: whether rows can be sorted and filtered by it.
+ */
+export type ColumnView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Type
+     */
+    type: string;
+    /**
+     * Is Nullable
+     */
+    is_nullable: boolean;
+    /**
+     * Default
+     */
+    default: string | null;
+    /**
+     * Extra
+     */
+    extra: string;
+    /**
+     * Key
+     */
+    key: '' | 'PRI' | 'UNI' | 'MUL';
+    /**
+     * Collation
+     */
+    collation: string | null;
+    /**
+     * Comment
+     */
+    comment: string;
+    /**
+     * Can Sort
+     */
+    can_sort: boolean;
+};
+
+/**
+ * CompletionWords
+ *
+ * What completion offers. `is_complete` is false when the database has more than is listed.
+ */
+export type CompletionWords = {
+    /**
+     * Tables
+     */
+    tables: Array<TableWords>;
+    /**
+     * Keywords
+     */
+    keywords: Array<string>;
+    /**
+     * Functions
+     */
+    functions: Array<string>;
+    /**
+     * Is Complete
+     */
+    is_complete: boolean;
+};
+
+/**
+ * ConfigureSite
+ *
+ * How the site's PHP runs, and whether it answers XML-RPC.
+ *
+ * ring   in which it is updated, 1 before 2; null leaves it where it is
+ */
+export type ConfigureSite = {
+    php: PhpSettings;
+    /**
+     * Xmlrpc
+     */
+    xmlrpc?: boolean;
+    /**
+     * Ring
+     */
+    ring?: 1 | 2 | null;
 };
 
 /**
@@ -964,6 +1254,151 @@ export type Connection = {
      * Retry At
      */
     retry_at: string | null;
+};
+
+/**
+ * ConnectionCheck
+ *
+ * One account's way to the server, gone just now; `layer` is where it ends, None when it answers.
+ */
+export type ConnectionCheck = {
+    /**
+     * Purpose
+     */
+    purpose: 'admin' | 'console' | 'write';
+    /**
+     * User
+     */
+    user: string;
+    /**
+     * Layer
+     */
+    layer: 'name' | 'tcp' | 'tls' | 'login' | 'permission' | 'answer' | null;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Took Ms
+     */
+    took_ms: number;
+};
+
+/**
+ * ConnectionChecks
+ */
+export type ConnectionChecks = {
+    /**
+     * Checks
+     */
+    checks: Array<ConnectionCheck>;
+};
+
+/**
+ * ConsoleLimits
+ *
+ * What is in force for everybody.
+ */
+export type ConsoleLimits = {
+    /**
+     * Statement Characters
+     */
+    statement_characters: number;
+    /**
+     * Query S
+     */
+    query_s: number;
+    /**
+     * Query Rows
+     */
+    query_rows: number;
+    /**
+     * Query Bytes
+     */
+    query_bytes: number;
+    /**
+     * Cell Characters
+     */
+    cell_characters: number;
+    /**
+     * At Once
+     *
+     * Queries and exports of one user
+     */
+    at_once: number;
+    /**
+     * Export S
+     */
+    export_s: number;
+    /**
+     * Export Rows
+     */
+    export_rows: number;
+    /**
+     * Write Rows
+     */
+    write_rows: number;
+    /**
+     * Write Bytes
+     */
+    write_bytes: number;
+    /**
+     * Write Valid Min
+     */
+    write_valid_min: number;
+    /**
+     * Undo Days
+     */
+    undo_days: number;
+};
+
+/**
+ * ConsoleServer
+ *
+ * `databases` are those that the console's account sees; empty while the server is silent, which `console` says.
+ */
+export type ConsoleServer = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Databases
+     */
+    databases: Array<string>;
+    console: ConsoleSwitch;
+    write: ConsoleSwitch;
+};
+
+/**
+ * ConsoleSwitch
+ *
+ * Whether a mode can be used on a server. `why`: what keeps it off; `checked_at`: null before the first look.
+ */
+export type ConsoleSwitch = {
+    /**
+     * Is On
+     */
+    is_on: boolean;
+    /**
+     * Why
+     */
+    why: string;
+    /**
+     * Checked At
+     */
+    checked_at: string | null;
+};
+
+/**
+ * ConsoleView
+ */
+export type ConsoleView = {
+    /**
+     * Servers
+     */
+    servers: Array<ConsoleServer>;
+    limits: ConsoleLimits;
 };
 
 /**
@@ -1291,6 +1726,62 @@ export type ContainerView = {
 };
 
 /**
+ * CoreChange
+ */
+export type CoreChange = {
+    /**
+     * Kind
+     */
+    kind: 'core';
+    /**
+     * Version
+     *
+     * A version, or latest
+     */
+    version: string;
+};
+
+/**
+ * CreateDatabase
+ *
+ * account: by default called as the database.
+ */
+export type CreateDatabase = {
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Account
+     */
+    account?: string | null;
+};
+
+/**
+ * Cron
+ *
+ * overdue: events whose time has come. is_disabled: WordPress does not run them by itself.
+ */
+export type Cron = {
+    /**
+     * Events
+     */
+    events?: number | null;
+    /**
+     * Overdue
+     */
+    overdue?: number | null;
+    /**
+     * Oldest Overdue S
+     */
+    oldest_overdue_s?: number | null;
+    /**
+     * Is Disabled
+     */
+    is_disabled?: boolean | null;
+};
+
+/**
  * CurrentSession
  *
  * step_up_until   until when no further factor is asked for; None if the next act that needs one asks
@@ -1334,6 +1825,26 @@ export type CurrentUser = {
 };
 
 /**
+ * CutCell
+ *
+ * A long or binary value: its beginning, as text or as hex digits, and its whole length in characters or bytes.
+ */
+export type CutCell = {
+    /**
+     * Kind
+     */
+    kind: 'text' | 'bytes';
+    /**
+     * Shown
+     */
+    shown: string;
+    /**
+     * Length
+     */
+    length: number;
+};
+
+/**
  * Dashboard
  */
 export type Dashboard = {
@@ -1349,6 +1860,136 @@ export type Dashboard = {
      * Jobs
      */
     jobs: Array<JobView>;
+};
+
+/**
+ * DatabaseAccountView
+ *
+ * name          user@host
+ * is_protected  the server's own, or one that Homeport works with
+ * owner         the site whose account it is
+ */
+export type DatabaseAccountView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * User
+     */
+    user: string;
+    /**
+     * Host
+     */
+    host: string;
+    /**
+     * Is Locked
+     */
+    is_locked: boolean;
+    /**
+     * Plugin
+     */
+    plugin: string;
+    /**
+     * Has Password
+     */
+    has_password: boolean;
+    /**
+     * Is Protected
+     */
+    is_protected: boolean;
+    /**
+     * Owner
+     */
+    owner: string | null;
+    /**
+     * Grants
+     */
+    grants: Array<GrantView>;
+};
+
+/**
+ * DatabaseSummary
+ *
+ * others      tables that are not InnoDB: a dump locks them, and a crash may break them
+ * owner       the site that lives in it
+ * dumped_at   the newest dump that is kept here
+ * backed_up_at   the newest verified restore point that holds it
+ */
+export type DatabaseSummary = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Charset
+     */
+    charset: string;
+    /**
+     * Collation
+     */
+    collation: string;
+    /**
+     * Tables
+     */
+    tables: number;
+    /**
+     * Views
+     */
+    views: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Others
+     */
+    others: number;
+    /**
+     * Made By
+     */
+    made_by: string | null;
+    /**
+     * Owner
+     */
+    owner?: string | null;
+    /**
+     * Dumped At
+     */
+    dumped_at?: string | null;
+    /**
+     * Backed Up At
+     */
+    backed_up_at?: string | null;
+};
+
+/**
+ * DatabaseView
+ *
+ * One database as it is now. warnings: what its owner should know, in plain sentences.
+ */
+export type DatabaseView = {
+    /**
+     * Server
+     */
+    server: string;
+    database: DatabaseSummary;
+    /**
+     * Tables
+     */
+    tables: Array<TableSummary>;
+    /**
+     * Routines
+     */
+    routines: Array<RoutineView>;
+    /**
+     * Triggers
+     */
+    triggers: Array<TriggerView>;
+    /**
+     * Warnings
+     */
+    warnings: Array<string>;
 };
 
 /**
@@ -1700,6 +2341,58 @@ export type DriftView = {
 };
 
 /**
+ * DumpList
+ */
+export type DumpList = {
+    /**
+     * Dumps
+     */
+    dumps: Array<DumpView>;
+};
+
+/**
+ * DumpView
+ */
+export type DumpView = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Why
+     */
+    why: 'drop' | 'load' | 'asked';
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Tables
+     */
+    tables: number;
+    /**
+     * Rows
+     */
+    rows: number;
+    /**
+     * Made At
+     */
+    made_at: string;
+    /**
+     * Kept Until
+     */
+    kept_until: string;
+};
+
+/**
  * Edit
  *
  * create: `record` · change: of `key`, the fields that `record` names · delete: of `key`.
@@ -1797,6 +2490,99 @@ export type EventView = {
 };
 
 /**
+ * Extension
+ *
+ * A plugin or a theme.
+ *
+ * name            what wp calls it; it can be acted on only where that has the form of a name
+ * state           of a plugin: active, inactive, must-use, dropin; of a theme: active, parent, inactive
+ * update_version  what it can be updated to; null when there is nothing newer, or nothing is known
+ * is_broken       of a theme: files of it are missing
+ */
+export type Extension = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Title
+     */
+    title?: string;
+    /**
+     * Version
+     */
+    version?: string;
+    /**
+     * State
+     */
+    state: 'active' | 'inactive' | 'must-use' | 'dropin' | 'parent';
+    /**
+     * Update Version
+     */
+    update_version?: string | null;
+    /**
+     * Auto Update
+     */
+    auto_update?: boolean | null;
+    /**
+     * Is Broken
+     */
+    is_broken?: boolean | null;
+};
+
+/**
+ * ExtensionChange
+ *
+ * A plugin or theme: switched, installed, brought to a version, deleted.
+ *
+ * state     null: as it is; a new one is inactive
+ * version   null: as it is; a new one needs one, or latest, or a package
+ * package   a file of the directory of packages, which says slug and version
+ */
+export type ExtensionChange = {
+    /**
+     * Kind
+     */
+    kind: 'plugin' | 'theme';
+    /**
+     * Slug
+     */
+    slug?: string | null;
+    /**
+     * State
+     */
+    state?: 'active' | 'inactive' | 'absent' | null;
+    /**
+     * Version
+     */
+    version?: string | null;
+    /**
+     * Package
+     */
+    package?: string | null;
+};
+
+/**
+ * FileProblem
+ *
+ * A file of a plugin that is not as wordpress.org has it.
+ */
+export type FileProblem = {
+    /**
+     * Plugin
+     */
+    plugin: string;
+    /**
+     * File
+     */
+    file: string;
+    /**
+     * Message
+     */
+    message: string;
+};
+
+/**
  * FindingView
  *
  * One thing found. code and params: the front end's text; `text` the same in English. quoted: what the DNS said.
@@ -1861,6 +2647,64 @@ export type FixFindings = {
 };
 
 /**
+ * ForeignKeyView
+ */
+export type ForeignKeyView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Columns
+     */
+    columns: Array<string>;
+    /**
+     * To Database
+     */
+    to_database: string;
+    /**
+     * To Table
+     */
+    to_table: string;
+    /**
+     * To Columns
+     */
+    to_columns: Array<string>;
+    /**
+     * On Update
+     */
+    on_update: string;
+    /**
+     * On Delete
+     */
+    on_delete: string;
+};
+
+/**
+ * GrantView
+ *
+ * database: the pattern as the server keeps it; "*" for all. matches: those of its databases that it opens.
+ */
+export type GrantView = {
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Matches
+     */
+    matches: Array<string>;
+    /**
+     * Privileges
+     */
+    privileges: Array<string>;
+    /**
+     * Is Grantable
+     */
+    is_grantable: boolean;
+};
+
+/**
  * HealthCheckView
  */
 export type HealthCheckView = {
@@ -1876,6 +2720,58 @@ export type HealthCheckView = {
      * Output
      */
     output: string;
+};
+
+/**
+ * HistoryEntry
+ *
+ * What somebody ran. `rows` and `bytes`: what was read, or touched by a write.
+ */
+export type HistoryEntry = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string | null;
+    /**
+     * Act
+     */
+    act: 'query' | 'export' | 'write';
+    /**
+     * Statement
+     */
+    statement: string;
+    /**
+     * State
+     */
+    state: 'done' | 'refused' | 'failed' | 'timed-out' | 'killed';
+    /**
+     * Rows
+     */
+    rows: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Took Ms
+     */
+    took_ms: number;
+    /**
+     * Error
+     */
+    error: string;
 };
 
 /**
@@ -1921,6 +2817,91 @@ export type ImageList = {
 };
 
 /**
+ * ImportFile
+ */
+export type ImportFile = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Kind
+     */
+    kind: 'archive' | 'dump';
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Changed At
+     */
+    changed_at: string;
+};
+
+/**
+ * ImportFiles
+ *
+ * What lies in the import directory. detail: why nothing can be listed; "" otherwise.
+ */
+export type ImportFiles = {
+    /**
+     * Files
+     */
+    files: Array<ImportFile>;
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
+ * ImportSite
+ *
+ * A WordPress out of an archive of its files and a dump of its database; both lie in the import directory.
+ *
+ * old_url   its address until now; null: nothing in its content is replaced
+ */
+export type ImportSite = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Hostnames
+     */
+    hostnames: Array<string>;
+    /**
+     * Server
+     */
+    server?: string | null;
+    /**
+     * Ring
+     */
+    ring?: 1 | 2;
+    php?: PhpSettings;
+    /**
+     * Is Public
+     */
+    is_public?: boolean;
+    /**
+     * Act
+     */
+    act: 'import';
+    /**
+     * Archive
+     */
+    archive: string;
+    /**
+     * Dump
+     */
+    dump: string;
+    /**
+     * Old Url
+     */
+    old_url?: string | null;
+};
+
+/**
  * ImportZone
  *
  * merge: what the text lacks stays · replace: the zone becomes equal to the text (apex NS and SOA, and locked
@@ -1939,6 +2920,32 @@ export type ImportZone = {
      * Mode
      */
     mode?: 'merge' | 'replace';
+};
+
+/**
+ * IndexView
+ */
+export type IndexView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Columns
+     */
+    columns: Array<string>;
+    /**
+     * Is Unique
+     */
+    is_unique: boolean;
+    /**
+     * Type
+     */
+    type: string;
+    /**
+     * Cardinality
+     */
+    cardinality: number | null;
 };
 
 /**
@@ -2063,6 +3070,72 @@ export type KeptLogs = {
 };
 
 /**
+ * KeptView
+ *
+ * A version of a plugin or theme that was put aside, and can be put back.
+ */
+export type KeptView = {
+    /**
+     * Kind
+     */
+    kind: 'plugin' | 'theme';
+    /**
+     * Slug
+     */
+    slug: string;
+    /**
+     * Version
+     */
+    version: string;
+    /**
+     * Kept At
+     */
+    kept_at: string;
+    /**
+     * Operation Id
+     */
+    operation_id: string;
+};
+
+/**
+ * KillProcess
+ *
+ * what: the statement alone, or the whole connection.
+ */
+export type KillProcess = {
+    /**
+     * What
+     */
+    what?: 'statement' | 'connection';
+};
+
+/**
+ * Killed
+ */
+export type Killed = {
+    /**
+     * Id
+     */
+    id: number;
+    /**
+     * What
+     */
+    what: 'statement' | 'connection';
+};
+
+/**
+ * KilledQuery
+ *
+ * Whether the query was still running.
+ */
+export type KilledQuery = {
+    /**
+     * Was Running
+     */
+    was_running: boolean;
+};
+
+/**
  * LastChange
  *
  * Who or what changed it last, as far as Homeport knows. by: a user's name, "edge", or "outside Homeport".
@@ -2080,6 +3153,22 @@ export type LastChange = {
      * Operation Id
      */
     operation_id: string | null;
+};
+
+/**
+ * LeftOut
+ *
+ * A site that was asked for and cannot be updated safely.
+ */
+export type LeftOut = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Why
+     */
+    why: string;
 };
 
 /**
@@ -2107,6 +3196,26 @@ export type LineView = {
 };
 
 /**
+ * LoadDump
+ *
+ * One of upload and dump, by its id. typed_name: the database's, when it holds tables, which are dumped first.
+ */
+export type LoadDump = {
+    /**
+     * Upload
+     */
+    upload?: string | null;
+    /**
+     * Dump
+     */
+    dump?: string | null;
+    /**
+     * Typed Name
+     */
+    typed_name?: string;
+};
+
+/**
  * LogView
  *
  * Oldest first. is_truncated: there are more lines before the first than were asked for, or than are sent.
@@ -2130,6 +3239,20 @@ export type LoginForm = {
      * Name
      */
     name: string;
+};
+
+/**
+ * MailChange
+ *
+ * name: the site. null: it sends nothing through our server.
+ */
+export type MailChange = {
+    /**
+     * Name
+     */
+    name: string;
+    before: MailOfSite | null;
+    after: MailOfSite | null;
 };
 
 /**
@@ -2188,6 +3311,82 @@ export type MailDomainView = {
      * Detail
      */
     detail: string;
+};
+
+/**
+ * MailOfSite
+ *
+ * Who a site sends as. source: mailbox, an account of its own; shared, the operator's one for all.
+ */
+export type MailOfSite = {
+    /**
+     * Account
+     */
+    account: string;
+    /**
+     * Sender
+     */
+    sender: string;
+    /**
+     * Sender Name
+     */
+    sender_name: string;
+    /**
+     * Source
+     */
+    source: 'mailbox' | 'shared';
+};
+
+/**
+ * MailPlan
+ */
+export type MailPlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Changes
+     */
+    changes: Array<MailChange>;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
+ * MaintenanceChange
+ */
+export type MaintenanceChange = {
+    /**
+     * Kind
+     */
+    kind: 'maintenance';
+    /**
+     * Is On
+     */
+    is_on: boolean;
 };
 
 /**
@@ -2269,6 +3468,28 @@ export type NewDomainPlan = {
 };
 
 /**
+ * NewMailPlan
+ *
+ * act      configure: each site gets an account and sends through our server; remove: none of them does any more
+ * sites    null: all that are active
+ * domain   the mail domain of the accounts; not needed where the operator's one account is used
+ */
+export type NewMailPlan = {
+    /**
+     * Act
+     */
+    act?: 'configure' | 'remove';
+    /**
+     * Sites
+     */
+    sites?: Array<string> | null;
+    /**
+     * Domain
+     */
+    domain?: string | null;
+};
+
+/**
  * NewPasskeyForm
  */
 export type NewPasskeyForm = {
@@ -2291,6 +3512,22 @@ export type NewPasskeyForm = {
 };
 
 /**
+ * NewPassword
+ *
+ * Shown this once; nobody keeps it.
+ */
+export type NewPassword = {
+    /**
+     * Login
+     */
+    login: string;
+    /**
+     * Password
+     */
+    password: string;
+};
+
+/**
  * NewPlan
  *
  * Which containers are to be how.
@@ -2304,6 +3541,28 @@ export type NewPlan = {
      * Want
      */
     want: 'running' | 'stopped';
+};
+
+/**
+ * NewReplacement
+ *
+ * Text to be replaced in every table of a site, also inside serialized values.
+ */
+export type NewReplacement = {
+    /**
+     * Old
+     */
+    old: string;
+    /**
+     * New
+     */
+    new: string;
+    /**
+     * Skip Columns
+     *
+     * guid names a post for ever, in feeds too
+     */
+    skip_columns?: Array<string>;
 };
 
 /**
@@ -2357,6 +3616,16 @@ export type NewRoutePlan = {
 };
 
 /**
+ * NewSitePlan
+ */
+export type NewSitePlan = {
+    /**
+     * Changes
+     */
+    changes: Array<ExtensionChange | CoreChange | OptionChange | MaintenanceChange>;
+};
+
+/**
  * NewToken
  *
  * The secret is shown once: only its digest is kept.
@@ -2388,6 +3657,42 @@ export type NewTokenForm = {
 };
 
 /**
+ * NewUpdatePlan
+ *
+ * What is to be updated.
+ *
+ * sites         null: all that are active
+ * rings         only sites of these
+ * soak_minutes  between ring 1 and the rest
+ */
+export type NewUpdatePlan = {
+    /**
+     * Sites
+     */
+    sites?: Array<string> | null;
+    /**
+     * Rings
+     */
+    rings?: Array<1 | 2>;
+    /**
+     * Plugins
+     */
+    plugins?: boolean;
+    /**
+     * Themes
+     */
+    themes?: boolean;
+    /**
+     * Core
+     */
+    core?: boolean;
+    /**
+     * Soak Minutes
+     */
+    soak_minutes?: number;
+};
+
+/**
  * NewUserForm
  */
 export type NewUserForm = {
@@ -2396,6 +3701,24 @@ export type NewUserForm = {
      */
     name: string;
     role: Role;
+};
+
+/**
+ * NewWrite
+ */
+export type NewWrite = {
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Statement
+     */
+    statement: string;
 };
 
 /**
@@ -2624,6 +3947,24 @@ export type OperationView = {
 };
 
 /**
+ * OptionChange
+ */
+export type OptionChange = {
+    /**
+     * Kind
+     */
+    kind: 'option';
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Value
+     */
+    value: string;
+};
+
+/**
  * OrphanView
  *
  * record: leads to a route or a tunnel that is not there · route: leads to nothing that runs.
@@ -2657,6 +3998,38 @@ export type OrphanView = {
  * What a look at the world says about an interrupted act.
  */
 export type Outcome = 'checking' | 'done' | 'not_done' | 'unknown';
+
+/**
+ * PackageList
+ */
+export type PackageList = {
+    /**
+     * Packages
+     */
+    packages: Array<PackageView>;
+};
+
+/**
+ * PackageView
+ */
+export type PackageView = {
+    /**
+     * File
+     */
+    file: string;
+    /**
+     * Kind
+     */
+    kind: 'plugin' | 'theme';
+    /**
+     * Slug
+     */
+    slug: string;
+    /**
+     * Version
+     */
+    version: string;
+};
 
 /**
  * PasskeyForm
@@ -2801,6 +4174,38 @@ export type PendingJob = {
 };
 
 /**
+ * PhpSettings
+ *
+ * Limits of one site's pool. Errors are never shown to visitors, and the version is that of the image.
+ */
+export type PhpSettings = {
+    /**
+     * Memory Limit Mib
+     *
+     * of one request
+     */
+    memory_limit_mib?: number;
+    /**
+     * Upload Max Mib
+     *
+     * of one uploaded file
+     */
+    upload_max_mib?: number;
+    /**
+     * Max Execution S
+     *
+     * after which a request is ended
+     */
+    max_execution_s?: number;
+    /**
+     * Max Children
+     *
+     * requests that PHP works on at once
+     */
+    max_children?: number;
+};
+
+/**
  * PlannedChange
  *
  * One container that has to change. before: null when it is gone. used_by: what suffers when it goes down.
@@ -2826,6 +4231,49 @@ export type PlannedChange = {
      * Used By
      */
     used_by: Array<UseView>;
+};
+
+/**
+ * PlannedSiteChange
+ *
+ * name          as the plan has it; kind and subject (slug, option) are its parts
+ * source        where a version comes from: kept, package:<file>, wordpress.org; null: nothing is fetched
+ * has_way_back  false: only a restore brings back what was
+ * suffers       codes: stops-working, pages-slower, mail-of-the-site, no-way-back ...
+ */
+export type PlannedSiteChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Kind
+     */
+    kind: 'plugin' | 'theme' | 'core' | 'option' | 'maintenance' | 'search-replace';
+    /**
+     * Subject
+     */
+    subject: string;
+    /**
+     * Before
+     */
+    before: unknown;
+    /**
+     * After
+     */
+    after: unknown;
+    /**
+     * Source
+     */
+    source: string | null;
+    /**
+     * Has Way Back
+     */
+    has_way_back: boolean;
+    /**
+     * Suffers
+     */
+    suffers: Array<string>;
 };
 
 /**
@@ -2909,6 +4357,78 @@ export type PreviewRestore = {
 };
 
 /**
+ * ProcessList
+ */
+export type ProcessList = {
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Measured At
+     */
+    measured_at: string;
+    /**
+     * Processes
+     */
+    processes: Array<ProcessView>;
+    /**
+     * Hidden
+     *
+     * Homeport's own connections, which are not shown
+     */
+    hidden: number;
+};
+
+/**
+ * ProcessView
+ *
+ * can_kill: not the server's own work, nor replication, nor Homeport's.
+ */
+export type ProcessView = {
+    /**
+     * Id
+     */
+    id: number;
+    /**
+     * User
+     */
+    user: string;
+    /**
+     * Host
+     */
+    host: string;
+    /**
+     * Database
+     */
+    database: string | null;
+    /**
+     * Command
+     */
+    command: string;
+    /**
+     * State
+     */
+    state: string;
+    /**
+     * Seconds
+     */
+    seconds: number;
+    /**
+     * Statement
+     */
+    statement: string | null;
+    /**
+     * Memory Bytes
+     */
+    memory_bytes: number | null;
+    /**
+     * Can Kill
+     */
+    can_kill: boolean;
+};
+
+/**
  * Propagation
  *
  * is_comparable: false for proxied records, which answer with Cloudflare's addresses.
@@ -2958,6 +4478,82 @@ export type ProtectionView = {
      * Expression
      */
     expression: string;
+};
+
+/**
+ * QueryColumn
+ *
+ * `kind` says how the column's cells are to be read.
+ */
+export type QueryColumn = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Kind
+     */
+    kind: 'integer' | 'decimal' | 'float' | 'text' | 'bytes' | 'date' | 'time' | 'datetime' | 'null';
+};
+
+/**
+ * QueryHistory
+ *
+ * One's own, newest first.
+ */
+export type QueryHistory = {
+    /**
+     * Entries
+     */
+    entries: Array<HistoryEntry>;
+    /**
+     * Before
+     *
+     * Give this as `before` for the next page; null when this is the last
+     */
+    before: string | null;
+};
+
+/**
+ * QueryResult
+ *
+ * `stopped_by` names the cap that ended the reading; null: these are all rows.
+ */
+export type QueryResult = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Columns
+     */
+    columns: Array<QueryColumn>;
+    /**
+     * Rows
+     */
+    rows: Array<Array<boolean | number | number | string | null>>;
+    /**
+     * Cut
+     */
+    cut: Array<ShortenedCell>;
+    /**
+     * Stopped By
+     */
+    stopped_by: 'rows' | 'bytes' | null;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Took Ms
+     */
+    took_ms: number;
+    /**
+     * Warnings
+     *
+     * The server's own
+     */
+    warnings: Array<string>;
 };
 
 /**
@@ -3248,6 +4844,27 @@ export type RecoveryCodes = {
 };
 
 /**
+ * RemoveSite
+ *
+ * without_restore_point: remove it although no final restore point can be made; its tree and a dump of its database
+ * are kept all the same.
+ */
+export type RemoveSite = {
+    /**
+     * Act
+     */
+    act: 'remove';
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Without Restore Point
+     */
+    without_restore_point?: boolean;
+};
+
+/**
  * ResolverAnswer
  *
  * What one resolver says. agrees: by meaning with what Cloudflare holds; null when it could not be asked.
@@ -3528,6 +5145,91 @@ export type RouteWarning = {
 };
 
 /**
+ * RoutineView
+ */
+export type RoutineView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Kind
+     */
+    kind: 'function' | 'procedure';
+    /**
+     * Definer
+     */
+    definer: string;
+    /**
+     * Security
+     */
+    security: string;
+    /**
+     * Returns
+     */
+    returns: string | null;
+};
+
+/**
+ * RowChange
+ *
+ * One row before and after, cells in the order of `columns`; null: it is not there.
+ */
+export type RowChange = {
+    /**
+     * Before
+     */
+    before: Array<boolean | number | number | string | null> | null;
+    /**
+     * After
+     */
+    after: Array<boolean | number | number | string | null> | null;
+};
+
+/**
+ * RowPage
+ *
+ * rows        as in `columns`; decimals, dates and integers beyond 2**53 are text
+ * after       where the next page begins, None when there is none
+ * is_sought   whether pages are found by key; else by counting, which ends at MAX_OFFSET rows
+ * took_ms     of the server's answer
+ */
+export type RowPage = {
+    /**
+     * Columns
+     */
+    columns: Array<string>;
+    /**
+     * Rows
+     */
+    rows: Array<Array<boolean | number | number | string | CutCell | null>>;
+    /**
+     * After
+     */
+    after: string | null;
+    /**
+     * Is Sought
+     */
+    is_sought: boolean;
+    /**
+     * Sort
+     */
+    sort: string | null;
+    /**
+     * Is Descending
+     */
+    is_descending: boolean;
+    /**
+     * Estimated Rows
+     */
+    estimated_rows: number | null;
+    /**
+     * Took Ms
+     */
+    took_ms: number;
+};
+
+/**
  * RunBackup
  *
  * scope: "all", or an asset as "mailbox:anna@home.test".
@@ -3550,6 +5252,34 @@ export type RunDrill = {
      * Origin
      */
     origin?: 'local' | 'vault';
+};
+
+/**
+ * RunExport
+ */
+export type RunExport = {
+    /**
+     * Id
+     *
+     * Drawn by the client, so that it can kill
+     */
+    id: string;
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database?: string | null;
+    /**
+     * Statement
+     */
+    statement: string;
+    /**
+     * Form
+     */
+    form?: 'csv' | 'ndjson';
 };
 
 /**
@@ -3664,6 +5394,30 @@ export type RunLog = {
 };
 
 /**
+ * RunQuery
+ */
+export type RunQuery = {
+    /**
+     * Id
+     *
+     * Drawn by the client, so that it can kill
+     */
+    id: string;
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database?: string | null;
+    /**
+     * Statement
+     */
+    statement: string;
+};
+
+/**
  * Scope
  *
  * One act on one resource, or on everything (`*`).
@@ -3711,6 +5465,105 @@ export type SecondFactorView = {
      * Factors
      */
     factors: Array<'passkey' | 'totp' | 'recovery-code'>;
+};
+
+/**
+ * ServerList
+ *
+ * mistakes: of the servers' file, each naming file, table and key; then there is no server.
+ */
+export type ServerList = {
+    /**
+     * Is Configured
+     */
+    is_configured: boolean;
+    /**
+     * Mistakes
+     */
+    mistakes: Array<string>;
+    /**
+     * Servers
+     */
+    servers: Array<ServerView>;
+};
+
+/**
+ * ServerSeen
+ *
+ * What was true of a server at one moment.
+ */
+export type ServerSeen = {
+    /**
+     * Version
+     */
+    version: string;
+    /**
+     * Uptime S
+     */
+    uptime_s: number;
+    /**
+     * Connections
+     */
+    connections: number;
+    /**
+     * Max Connections
+     */
+    max_connections: number;
+    /**
+     * Databases
+     */
+    databases: Array<DatabaseSummary>;
+};
+
+/**
+ * ServerView
+ *
+ * state     connected; silent: `layer` and `detail` say where the way to it ends, and what is shown is as old as
+ * `seen_at` says; unseen: silent, and never seen
+ * accounts  the purposes that an account is configured for
+ */
+export type ServerView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Host
+     */
+    host: string;
+    /**
+     * Port
+     */
+    port: number;
+    /**
+     * Tls
+     */
+    tls: 'off' | 'required' | 'verified';
+    /**
+     * Owner Of
+     */
+    owner_of: string | null;
+    /**
+     * Accounts
+     */
+    accounts: Array<'admin' | 'console' | 'write'>;
+    /**
+     * State
+     */
+    state: 'connected' | 'silent' | 'unseen';
+    /**
+     * Layer
+     */
+    layer: 'name' | 'tcp' | 'tls' | 'login' | 'permission' | 'answer' | null;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Seen At
+     */
+    seen_at: string | null;
+    seen: ServerSeen | null;
 };
 
 /**
@@ -3801,6 +5654,791 @@ export type SetupForm = {
      * Name
      */
     name: string;
+};
+
+/**
+ * ShortenedCell
+ *
+ * A cell that is shown in part: its place from 0, and how long it is (bytes of bytes, characters of text).
+ */
+export type ShortenedCell = {
+    /**
+     * Row
+     */
+    row: number;
+    /**
+     * Column
+     */
+    column: number;
+    /**
+     * Length
+     */
+    length: number;
+};
+
+/**
+ * SiteConflictView
+ */
+export type SiteConflictView = {
+    /**
+     * What
+     */
+    what: string;
+    /**
+     * Way Out
+     */
+    way_out: string;
+};
+
+/**
+ * SiteMailList
+ *
+ * domains: those in which accounts can be made. not_ready: what is missing before sites can send, one line each.
+ */
+export type SiteMailList = {
+    /**
+     * Sites
+     */
+    sites: Array<SiteMailView>;
+    /**
+     * Domains
+     */
+    domains: Array<string>;
+    /**
+     * Not Ready
+     */
+    not_ready: Array<string>;
+};
+
+/**
+ * SiteMailView
+ */
+export type SiteMailView = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Sender
+     */
+    sender: string | null;
+    /**
+     * Sender Name
+     */
+    sender_name: string;
+    /**
+     * Source
+     */
+    source: 'mailbox' | 'shared' | null;
+};
+
+/**
+ * SitePlan
+ *
+ * restore_point: first (one is made before) · none (there is no backup; say so to apply it) · not-needed.
+ */
+export type SitePlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Changes
+     */
+    changes: Array<PlannedSiteChange>;
+    /**
+     * Unchanged
+     */
+    unchanged: Array<string>;
+    /**
+     * Restore Point
+     */
+    restore_point: 'first' | 'none' | 'not-needed';
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
+ * SiteProbe
+ *
+ * One measurement. name: origin, edge, certificate, uptime or cache. value: null when nothing could be measured.
+ */
+export type SiteProbe = {
+    /**
+     * Name
+     */
+    name: string;
+    status: Status;
+    /**
+     * Value
+     */
+    value: number | string | null;
+    /**
+     * Unit
+     */
+    unit: string;
+    /**
+     * Limit
+     */
+    limit: string;
+    /**
+     * Measured At
+     */
+    measured_at: string | null;
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
+ * SiteProbePoint
+ *
+ * One round of looks; is_*_up is null when nobody asked, is_cached when the edge does not say.
+ */
+export type SiteProbePoint = {
+    /**
+     * At
+     */
+    at: string;
+    /**
+     * Origin Ms
+     */
+    origin_ms: number | null;
+    /**
+     * Is Origin Up
+     */
+    is_origin_up: boolean | null;
+    /**
+     * Edge Ms
+     */
+    edge_ms: number | null;
+    /**
+     * Is Edge Up
+     */
+    is_edge_up: boolean | null;
+    /**
+     * Is Cached
+     */
+    is_cached: boolean | null;
+};
+
+/**
+ * SiteProbesView
+ */
+export type SiteProbesView = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Probes
+     */
+    probes: Array<SiteProbe>;
+    /**
+     * History
+     *
+     * Of at most 30 days, oldest first; every so many rounds
+     */
+    history: Array<SiteProbePoint>;
+};
+
+/**
+ * SiteReach
+ *
+ * How one site answered in the last round: origin, edge, certificate.
+ */
+export type SiteReach = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Probes
+     */
+    probes: Array<SiteProbe>;
+};
+
+/**
+ * SiteReachList
+ *
+ * Of every site that is served; uptime and curves are the single site's.
+ */
+export type SiteReachList = {
+    /**
+     * Sites
+     */
+    sites: Array<SiteReach>;
+};
+
+/**
+ * SiteReadingView
+ *
+ * How the last look at a site ended.
+ *
+ * trouble    "" · timed-out · failed · fatal (read without its plugins, whose PHP fails) · unreachable
+ * read_at    when what is shown was true; null: the site was never read
+ * is_stale   that is longer ago than a day
+ */
+export type SiteReadingView = {
+    /**
+     * Read At
+     */
+    read_at: string | null;
+    /**
+     * Tried At
+     */
+    tried_at: string | null;
+    /**
+     * Took S
+     */
+    took_s: number | null;
+    /**
+     * Is Stale
+     */
+    is_stale: boolean;
+    /**
+     * Is Reading
+     */
+    is_reading: boolean;
+    /**
+     * Trouble
+     */
+    trouble: '' | 'timed-out' | 'failed' | 'fatal' | 'unreachable';
+    /**
+     * Error
+     */
+    error: string;
+};
+
+/**
+ * SiteRecipeChange
+ *
+ * name: "site garden", "database blog/wp_garden", "route garden.example", "record garden.example"; before, after:
+ * null where it is not there.
+ */
+export type SiteRecipeChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Step
+     */
+    step: string;
+    /**
+     * Before
+     */
+    before: unknown;
+    /**
+     * After
+     */
+    after: unknown;
+};
+
+/**
+ * SiteRecipePlan
+ *
+ * conflicts: while there is one, it can't be applied. needs_step_up: a fresh factor is given, since something that
+ * is there goes, or DNS changes. needs_typed_name: the site goes; then its name is typed too.
+ *
+ * run   of the run that applying it began; null before
+ */
+export type SiteRecipePlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Wanted
+     */
+    wanted: 'add' | 'remove' | 'import';
+    /**
+     * Steps
+     */
+    steps: Array<SiteRecipeStep>;
+    /**
+     * Changes
+     */
+    changes: Array<SiteRecipeChange>;
+    /**
+     * Unchanged
+     */
+    unchanged: Array<string>;
+    /**
+     * Conflicts
+     */
+    conflicts: Array<SiteConflictView>;
+    /**
+     * Notes
+     */
+    notes: Array<string>;
+    /**
+     * Silent Rooms
+     */
+    silent_rooms: Array<string>;
+    /**
+     * Needs Step Up
+     */
+    needs_step_up: boolean;
+    /**
+     * Needs Typed Name
+     */
+    needs_typed_name: boolean;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+    /**
+     * Run
+     */
+    run: string | null;
+};
+
+/**
+ * SiteRecipeStep
+ *
+ * One step, in the order in which they are done. name: row, database, load, tree, install, address, web, backup,
+ * route, probe, public, activate; of a removal mark, point, route, web, database, tree, backup, row.
+ *
+ * detail   one line, which may quote others
+ */
+export type SiteRecipeStep = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * State
+     */
+    state: 'todo' | 'begun' | 'done' | 'undoing' | 'undone';
+    /**
+     * Detail
+     */
+    detail: string;
+};
+
+/**
+ * SiteRowView
+ *
+ * A site in the list. Counts and versions are null as long as the site was never read.
+ */
+export type SiteRowView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Hostnames
+     */
+    hostnames: Array<string>;
+    /**
+     * Url
+     */
+    url: string;
+    /**
+     * State
+     */
+    state: 'creating' | 'active' | 'removing' | 'removed';
+    /**
+     * Ring
+     */
+    ring: 1 | 2;
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Is Served
+     */
+    is_served: boolean;
+    /**
+     * Is Maintained
+     */
+    is_maintained: boolean;
+    /**
+     * Adopted
+     */
+    adopted: boolean;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Title
+     */
+    title: string | null;
+    /**
+     * Core Version
+     */
+    core_version: string | null;
+    /**
+     * Core Update
+     */
+    core_update: string | null;
+    /**
+     * Php Version
+     */
+    php_version: string | null;
+    /**
+     * Plugins
+     */
+    plugins: number | null;
+    /**
+     * Plugin Updates
+     */
+    plugin_updates: number | null;
+    /**
+     * Themes
+     */
+    themes: number | null;
+    /**
+     * Theme Updates
+     */
+    theme_updates: number | null;
+    /**
+     * Database Bytes
+     */
+    database_bytes: number | null;
+    /**
+     * Site Bytes
+     */
+    site_bytes: number | null;
+    /**
+     * Cron Overdue
+     */
+    cron_overdue: number | null;
+    /**
+     * Is Debugging
+     */
+    is_debugging: boolean | null;
+    /**
+     * Is Verified
+     *
+     * Whether core's and plugins' files are wordpress.org's; null: unknown
+     */
+    is_verified: boolean | null;
+    reading: SiteReadingView;
+    /**
+     * Running Operation
+     */
+    running_operation: string | null;
+};
+
+/**
+ * SiteView
+ *
+ * A site with all that is known of it. What is empty beside a reading that never was is unknown, not nothing.
+ */
+export type SiteView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Hostnames
+     */
+    hostnames: Array<string>;
+    /**
+     * Url
+     */
+    url: string;
+    /**
+     * State
+     */
+    state: 'creating' | 'active' | 'removing' | 'removed';
+    /**
+     * Ring
+     */
+    ring: 1 | 2;
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Is Served
+     */
+    is_served: boolean;
+    /**
+     * Is Maintained
+     */
+    is_maintained: boolean;
+    /**
+     * Adopted
+     */
+    adopted: boolean;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Title
+     */
+    title: string | null;
+    /**
+     * Core Version
+     */
+    core_version: string | null;
+    /**
+     * Core Update
+     */
+    core_update: string | null;
+    /**
+     * Php Version
+     */
+    php_version: string | null;
+    /**
+     * Plugins
+     */
+    plugins: number | null;
+    /**
+     * Plugin Updates
+     */
+    plugin_updates: number | null;
+    /**
+     * Themes
+     */
+    themes: number | null;
+    /**
+     * Theme Updates
+     */
+    theme_updates: number | null;
+    /**
+     * Database Bytes
+     */
+    database_bytes: number | null;
+    /**
+     * Site Bytes
+     */
+    site_bytes: number | null;
+    /**
+     * Cron Overdue
+     */
+    cron_overdue: number | null;
+    /**
+     * Is Debugging
+     */
+    is_debugging: boolean | null;
+    /**
+     * Is Verified
+     *
+     * Whether core's and plugins' files are wordpress.org's; null: unknown
+     */
+    is_verified: boolean | null;
+    reading: SiteReadingView;
+    /**
+     * Running Operation
+     */
+    running_operation: string | null;
+    /**
+     * Uid
+     */
+    uid: number;
+    /**
+     * Account
+     */
+    account: string;
+    php: PhpSettings;
+    /**
+     * Xmlrpc
+     */
+    xmlrpc: boolean;
+    /**
+     * Mail
+     */
+    mail: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Locale
+     */
+    locale: string | null;
+    /**
+     * Db Version
+     */
+    db_version: number | null;
+    /**
+     * Needs Db Update
+     */
+    needs_db_update: boolean | null;
+    /**
+     * Memory Limit
+     */
+    memory_limit: string | null;
+    /**
+     * Object Cache
+     */
+    object_cache: boolean | null;
+    /**
+     * Wordpress Maintenance
+     *
+     * WordPress's own notice, as the site says
+     */
+    wordpress_maintenance: boolean | null;
+    /**
+     * Autoload Bytes
+     */
+    autoload_bytes: number | null;
+    /**
+     * Plugin List
+     */
+    plugin_list: Array<Extension>;
+    /**
+     * Theme List
+     */
+    theme_list: Array<Extension>;
+    /**
+     * Users
+     */
+    users: Array<User>;
+    /**
+     * Users Total
+     */
+    users_total: number | null;
+    cron: Cron | null;
+    /**
+     * Debug
+     */
+    debug: {
+        [key: string]: boolean;
+    };
+    /**
+     * Errors
+     *
+     * What the site could not tell of itself
+     */
+    errors: Array<string>;
+    checksums: Checksums | null;
+    /**
+     * Kept
+     */
+    kept: Array<KeptView>;
+    /**
+     * Made By
+     */
+    made_by: string | null;
+};
+
+/**
+ * SlowList
+ *
+ * source: where it comes from; unknown: the server keeps neither, or shows neither to us, and `detail` says why.
+ */
+export type SlowList = {
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Source
+     */
+    source: 'slow-log' | 'performance-schema' | 'unknown';
+    /**
+     * Threshold S
+     */
+    threshold_s: number | null;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Queries
+     */
+    queries: Array<SlowQuery>;
+};
+
+/**
+ * SlowQuery
+ *
+ * count: how often, where the server keeps sums; else 1.
+ */
+export type SlowQuery = {
+    /**
+     * At
+     */
+    at: string | null;
+    /**
+     * User
+     */
+    user: string | null;
+    /**
+     * Database
+     */
+    database: string | null;
+    /**
+     * Seconds
+     */
+    seconds: number;
+    /**
+     * Rows Sent
+     */
+    rows_sent: number | null;
+    /**
+     * Rows Examined
+     */
+    rows_examined: number | null;
+    /**
+     * Count
+     */
+    count: number;
+    /**
+     * Statement
+     */
+    statement: string;
 };
 
 /**
@@ -4037,6 +6675,113 @@ export type StepView = {
 };
 
 /**
+ * TableSummary
+ *
+ * rows: the engine's estimate, which may be far off; None for a view.
+ */
+export type TableSummary = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Kind
+     */
+    kind: 'table' | 'view' | 'sequence' | 'other';
+    /**
+     * Engine
+     */
+    engine: string | null;
+    /**
+     * Rows
+     */
+    rows: number | null;
+    /**
+     * Data Bytes
+     */
+    data_bytes: number;
+    /**
+     * Index Bytes
+     */
+    index_bytes: number;
+    /**
+     * Collation
+     */
+    collation: string | null;
+    /**
+     * Auto Increment
+     */
+    auto_increment: number | null;
+    /**
+     * Created At
+     */
+    created_at: string | null;
+    /**
+     * Updated At
+     */
+    updated_at: string | null;
+    /**
+     * Comment
+     */
+    comment: string;
+};
+
+/**
+ * TableView
+ */
+export type TableView = {
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string;
+    table: TableSummary;
+    /**
+     * Columns
+     */
+    columns: Array<ColumnView>;
+    /**
+     * Primary Key
+     */
+    primary_key: Array<string>;
+    /**
+     * Indexes
+     */
+    indexes: Array<IndexView>;
+    /**
+     * Foreign Keys
+     */
+    foreign_keys: Array<ForeignKeyView>;
+    /**
+     * Triggers
+     */
+    triggers: Array<TriggerView>;
+    /**
+     * Definition
+     *
+     * Of a view: its SELECT
+     */
+    definition: string | null;
+};
+
+/**
+ * TableWords
+ */
+export type TableWords = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Columns
+     */
+    columns: Array<string>;
+};
+
+/**
  * TokenList
  */
 export type TokenList = {
@@ -4134,6 +6879,36 @@ export type TotpView = {
      * Enrolled At
      */
     enrolled_at: string;
+};
+
+/**
+ * TriggerView
+ */
+export type TriggerView = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Table
+     */
+    table: string;
+    /**
+     * Timing
+     */
+    timing: string;
+    /**
+     * Event
+     */
+    event: string;
+    /**
+     * Definer
+     */
+    definer: string;
+    /**
+     * Statement
+     */
+    statement: string;
 };
 
 /**
@@ -4247,6 +7022,343 @@ export type Unfinished = {
 };
 
 /**
+ * UnfinishedRun
+ *
+ * A run that neither ended nor was taken back, and on which nothing is at work.
+ *
+ * trouble         what kept it from its end; "" when the portal was stopped, or somebody cancelled
+ * can_be_reverted   false when it has gone too far for that
+ */
+export type UnfinishedRun = {
+    /**
+     * Run
+     */
+    run: string;
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Wanted
+     */
+    wanted: 'add' | 'remove' | 'import';
+    /**
+     * Steps
+     */
+    steps: Array<SiteRecipeStep>;
+    /**
+     * Trouble
+     */
+    trouble: string;
+    /**
+     * Can Be Reverted
+     */
+    can_be_reverted: boolean;
+    /**
+     * Began At
+     */
+    began_at: string;
+};
+
+/**
+ * UnfinishedRuns
+ */
+export type UnfinishedRuns = {
+    /**
+     * Runs
+     */
+    runs: Array<UnfinishedRun>;
+};
+
+/**
+ * UpdateChange
+ *
+ * name: the site, a space, and the thing, as "garden plugin:cache-it".
+ */
+export type UpdateChange = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Before
+     */
+    before: string | null;
+    /**
+     * After
+     */
+    after: string | null;
+};
+
+/**
+ * UpdateItem
+ *
+ * name: plugin:<slug>, theme:<slug> or core. before: the version that is there; null when it is not known.
+ */
+export type UpdateItem = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Before
+     */
+    before: string | null;
+    /**
+     * After
+     */
+    after: string;
+};
+
+/**
+ * UpdatePlan
+ *
+ * What would be updated, ring by ring, in the order in which it would be.
+ */
+export type UpdatePlan = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Act
+     */
+    act: string;
+    /**
+     * Target
+     */
+    target: string;
+    /**
+     * Changes
+     */
+    changes: Array<UpdateChange>;
+    /**
+     * Rings
+     */
+    rings: Array<UpdateRing>;
+    /**
+     * Left Out
+     */
+    left_out: Array<LeftOut>;
+    /**
+     * Soak Minutes
+     */
+    soak_minutes: number;
+    /**
+     * Created At
+     */
+    created_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+};
+
+/**
+ * UpdateReport
+ *
+ * id           of the operation
+ * state        at_work, soaking, done, stopped
+ * stopped      why the rings behind were not begun
+ * soaks_until  while ring 1 is watched
+ */
+export type UpdateReport = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Plan Id
+     */
+    plan_id: string;
+    /**
+     * By
+     */
+    by: string;
+    /**
+     * State
+     */
+    state: 'at_work' | 'soaking' | 'done' | 'stopped';
+    /**
+     * Soak Minutes
+     */
+    soak_minutes: number;
+    /**
+     * Began At
+     */
+    began_at: string;
+    /**
+     * Ended At
+     */
+    ended_at: string | null;
+    /**
+     * Soaks Until
+     */
+    soaks_until: string | null;
+    /**
+     * Stopped
+     */
+    stopped: string;
+    /**
+     * Sites
+     */
+    sites: Array<UpdateSiteReport>;
+};
+
+/**
+ * UpdateReports
+ *
+ * not_ready: what is missing before sites can be updated safely.
+ */
+export type UpdateReports = {
+    /**
+     * Updates
+     */
+    updates: Array<UpdateReport>;
+    /**
+     * Not Ready
+     */
+    not_ready: Array<string>;
+};
+
+/**
+ * UpdateRing
+ */
+export type UpdateRing = {
+    /**
+     * Ring
+     */
+    ring: number;
+    /**
+     * Sites
+     */
+    sites: Array<UpdateSite>;
+};
+
+/**
+ * UpdateSite
+ */
+export type UpdateSite = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Updates
+     */
+    updates: Array<UpdateItem>;
+};
+
+/**
+ * UpdateSiteReport
+ *
+ * How one site came through.
+ *
+ * state         waiting, at_work, updated, rolled_back, not_begun, failed (it is in maintenance), unknown (likewise)
+ * step          of one at work, or what was the last
+ * point         the restore point that was made for it
+ * before, after pages by name, with status, seconds and what was looked for; PHP's fatal errors
+ */
+export type UpdateSiteReport = {
+    /**
+     * Site
+     */
+    site: string;
+    /**
+     * Ring
+     */
+    ring: number;
+    /**
+     * State
+     */
+    state: 'waiting' | 'at_work' | 'updated' | 'rolled_back' | 'not_begun' | 'failed' | 'unknown';
+    /**
+     * Step
+     */
+    step: '' | 'health' | 'point' | 'updating' | 'checking' | 'public' | 'rolling_back';
+    /**
+     * Updates
+     */
+    updates: Array<UpdateItem>;
+    /**
+     * Point
+     */
+    point: string | null;
+    /**
+     * Before
+     */
+    before: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * After
+     */
+    after: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Reason
+     */
+    reason: string;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+    /**
+     * Began At
+     */
+    began_at: string | null;
+    /**
+     * Ended At
+     */
+    ended_at: string | null;
+};
+
+/**
+ * UploadPiece
+ *
+ * data: base64 of at most 4 MiB.
+ */
+export type UploadPiece = {
+    /**
+     * Data
+     */
+    data: string;
+};
+
+/**
+ * UploadView
+ *
+ * received: where the next piece begins.
+ */
+export type UploadView = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Received
+     */
+    received: number;
+};
+
+/**
  * Usage
  */
 export type Usage = {
@@ -4302,6 +7414,38 @@ export type UsedByView = {
      * Silent Rooms
      */
     silent_rooms: Array<string>;
+};
+
+/**
+ * User
+ *
+ * last_login_at: where a plugin notes it, else null.
+ */
+export type User = {
+    /**
+     * Id
+     */
+    id: number;
+    /**
+     * Login
+     */
+    login: string;
+    /**
+     * Name
+     */
+    name?: string;
+    /**
+     * Roles
+     */
+    roles?: Array<string>;
+    /**
+     * Registered At
+     */
+    registered_at?: string | null;
+    /**
+     * Last Login At
+     */
+    last_login_at?: string | null;
 };
 
 /**
@@ -4370,6 +7514,204 @@ export type VerifyPoint = {
      * Point
      */
     point: string;
+};
+
+/**
+ * WithPassword
+ *
+ * password: shown once and kept nowhere; good when the operation ends well. None: it went where it is needed.
+ */
+export type WithPassword = {
+    operation: OperationView;
+    /**
+     * Account
+     */
+    account: string;
+    /**
+     * Password
+     */
+    password: string | null;
+};
+
+/**
+ * WordPressOverview
+ *
+ * is_connected: false without a broker, and nothing can be done then. can_render: the web server can be told.
+ */
+export type WordPressOverview = {
+    /**
+     * Is Connected
+     */
+    is_connected: boolean;
+    /**
+     * Can Render
+     */
+    can_render: boolean;
+    /**
+     * Sites
+     */
+    sites: Array<SiteRowView>;
+};
+
+/**
+ * WpAnswer
+ *
+ * How wp ended. is_cut: there was more output than is kept.
+ */
+export type WpAnswer = {
+    /**
+     * Exit Code
+     */
+    exit_code: number;
+    /**
+     * Stdout
+     */
+    stdout: string;
+    /**
+     * Stderr
+     */
+    stderr: string;
+    /**
+     * Is Cut
+     */
+    is_cut: boolean;
+};
+
+/**
+ * WpLine
+ *
+ * One allowed subcommand of wp. A flag is an option with the value "".
+ */
+export type WpLine = {
+    /**
+     * Command
+     */
+    command: Array<string>;
+    /**
+     * Arguments
+     */
+    arguments?: Array<string>;
+    /**
+     * Options
+     */
+    options?: {
+        [key: string]: unknown | string;
+    };
+};
+
+/**
+ * WriteList
+ *
+ * Everybody's, newest first; without the changes.
+ */
+export type WriteList = {
+    /**
+     * Writes
+     */
+    writes: Array<WriteView>;
+    /**
+     * Before
+     */
+    before: string | null;
+};
+
+/**
+ * WriteView
+ *
+ * A write as it was measured, and what became of it.
+ *
+ * affected_rows   rows that are added, changed or removed
+ * changes         the first of them
+ */
+export type WriteView = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Kind
+     */
+    kind: 'insert' | 'replace' | 'update' | 'delete' | 'undo';
+    /**
+     * State
+     */
+    state: 'measured' | 'applying' | 'applied' | 'not-applied' | 'unknown';
+    /**
+     * Server
+     */
+    server: string;
+    /**
+     * Database
+     */
+    database: string;
+    /**
+     * Table
+     *
+     * The name to type
+     */
+    table: string;
+    /**
+     * Statement
+     */
+    statement: string;
+    /**
+     * Affected Rows
+     */
+    affected_rows: number;
+    /**
+     * Columns
+     */
+    columns: Array<QueryColumn>;
+    /**
+     * Key
+     *
+     * The primary key's columns
+     */
+    key: Array<string>;
+    /**
+     * Changes
+     */
+    changes: Array<RowChange>;
+    /**
+     * Image Bytes
+     */
+    image_bytes: number;
+    /**
+     * Warnings
+     */
+    warnings: Array<string>;
+    /**
+     * Measured At
+     */
+    measured_at: string;
+    /**
+     * Expires At
+     */
+    expires_at: string;
+    /**
+     * Undoes
+     *
+     * Id of the write that this one takes back
+     */
+    undoes: string | null;
+    /**
+     * Undone By
+     */
+    undone_by: string | null;
+    /**
+     * Operation Id
+     */
+    operation_id: string | null;
+    /**
+     * Applied At
+     */
+    applied_at: string | null;
+    /**
+     * Undo Until
+     *
+     * Null: there is nothing to undo
+     */
+    undo_until: string | null;
 };
 
 /**
@@ -8213,6 +11555,2417 @@ export type SendMailDomainCanaryResponses = {
 };
 
 export type SendMailDomainCanaryResponse = SendMailDomainCanaryResponses[keyof SendMailDomainCanaryResponses];
+
+export type ReadConsoleData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/console';
+};
+
+export type ReadConsoleErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadConsoleError = ReadConsoleErrors[keyof ReadConsoleErrors];
+
+export type ReadConsoleResponses = {
+    /**
+     * Successful Response
+     */
+    200: ConsoleView;
+};
+
+export type ReadConsoleResponse = ReadConsoleResponses[keyof ReadConsoleResponses];
+
+export type RunQueryData = {
+    body: RunQuery;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/console/query';
+};
+
+export type RunQueryErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RunQueryError = RunQueryErrors[keyof RunQueryErrors];
+
+export type RunQueryResponses = {
+    /**
+     * Successful Response
+     */
+    200: QueryResult;
+};
+
+export type RunQueryResponse = RunQueryResponses[keyof RunQueryResponses];
+
+export type KillQueryData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Query Id
+         */
+        query_id: string;
+    };
+    query?: never;
+    url: '/api/console/query/{query_id}/kill';
+};
+
+export type KillQueryErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type KillQueryError = KillQueryErrors[keyof KillQueryErrors];
+
+export type KillQueryResponses = {
+    /**
+     * Successful Response
+     */
+    200: KilledQuery;
+};
+
+export type KillQueryResponse = KillQueryResponses[keyof KillQueryResponses];
+
+export type ExportQueryData = {
+    body: RunExport;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/console/export';
+};
+
+export type ExportQueryErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ExportQueryError = ExportQueryErrors[keyof ExportQueryErrors];
+
+export type ExportQueryResponses = {
+    /**
+     * Successful Response
+     */
+    200: string;
+};
+
+export type ExportQueryResponse = ExportQueryResponses[keyof ExportQueryResponses];
+
+export type ListHistoryData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Before
+         */
+        before?: string | null;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/console/history';
+};
+
+export type ListHistoryErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListHistoryError = ListHistoryErrors[keyof ListHistoryErrors];
+
+export type ListHistoryResponses = {
+    /**
+     * Successful Response
+     */
+    200: QueryHistory;
+};
+
+export type ListHistoryResponse = ListHistoryResponses[keyof ListHistoryResponses];
+
+export type ReadWordsData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+    };
+    query?: never;
+    url: '/api/console/words/{server}/{database}';
+};
+
+export type ReadWordsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadWordsError = ReadWordsErrors[keyof ReadWordsErrors];
+
+export type ReadWordsResponses = {
+    /**
+     * Successful Response
+     */
+    200: CompletionWords;
+};
+
+export type ReadWordsResponse = ReadWordsResponses[keyof ReadWordsResponses];
+
+export type ListWritesData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Before
+         */
+        before?: string | null;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/console/writes';
+};
+
+export type ListWritesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListWritesError = ListWritesErrors[keyof ListWritesErrors];
+
+export type ListWritesResponses = {
+    /**
+     * Successful Response
+     */
+    200: WriteList;
+};
+
+export type ListWritesResponse = ListWritesResponses[keyof ListWritesResponses];
+
+export type MeasureWriteData = {
+    body: NewWrite;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/console/writes';
+};
+
+export type MeasureWriteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type MeasureWriteError = MeasureWriteErrors[keyof MeasureWriteErrors];
+
+export type MeasureWriteResponses = {
+    /**
+     * Successful Response
+     */
+    201: WriteView;
+};
+
+export type MeasureWriteResponse = MeasureWriteResponses[keyof MeasureWriteResponses];
+
+export type ReadWriteData = {
+    body?: never;
+    path: {
+        /**
+         * Write Id
+         */
+        write_id: string;
+    };
+    query?: never;
+    url: '/api/console/writes/{write_id}';
+};
+
+export type ReadWriteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadWriteError = ReadWriteErrors[keyof ReadWriteErrors];
+
+export type ReadWriteResponses = {
+    /**
+     * Successful Response
+     */
+    200: WriteView;
+};
+
+export type ReadWriteResponse = ReadWriteResponses[keyof ReadWriteResponses];
+
+export type ApplyWriteData = {
+    body: ApplyWrite;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Write Id
+         */
+        write_id: string;
+    };
+    query?: never;
+    url: '/api/console/writes/{write_id}/apply';
+};
+
+export type ApplyWriteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplyWriteError = ApplyWriteErrors[keyof ApplyWriteErrors];
+
+export type ApplyWriteResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplyWriteResponse = ApplyWriteResponses[keyof ApplyWriteResponses];
+
+export type UndoWriteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Write Id
+         */
+        write_id: string;
+    };
+    query?: never;
+    url: '/api/console/writes/{write_id}/undo';
+};
+
+export type UndoWriteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UndoWriteError = UndoWriteErrors[keyof UndoWriteErrors];
+
+export type UndoWriteResponses = {
+    /**
+     * Successful Response
+     */
+    201: WriteView;
+};
+
+export type UndoWriteResponse = UndoWriteResponses[keyof UndoWriteResponses];
+
+export type ListDumpsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/databases/dumps';
+};
+
+export type ListDumpsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListDumpsError = ListDumpsErrors[keyof ListDumpsErrors];
+
+export type ListDumpsResponses = {
+    /**
+     * Successful Response
+     */
+    200: DumpList;
+};
+
+export type ListDumpsResponse = ListDumpsResponses[keyof ListDumpsResponses];
+
+export type DownloadDumpData = {
+    body?: never;
+    path: {
+        /**
+         * Dump
+         */
+        dump: string;
+    };
+    query?: never;
+    url: '/api/databases/dumps/{dump}';
+};
+
+export type DownloadDumpErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DownloadDumpError = DownloadDumpErrors[keyof DownloadDumpErrors];
+
+export type DownloadDumpResponses = {
+    /**
+     * Successful Response
+     */
+    200: Blob | File;
+};
+
+export type DownloadDumpResponse = DownloadDumpResponses[keyof DownloadDumpResponses];
+
+export type BeginUploadData = {
+    body: BeginUpload;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/databases/uploads';
+};
+
+export type BeginUploadErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type BeginUploadError = BeginUploadErrors[keyof BeginUploadErrors];
+
+export type BeginUploadResponses = {
+    /**
+     * Successful Response
+     */
+    201: UploadView;
+};
+
+export type BeginUploadResponse = BeginUploadResponses[keyof BeginUploadResponses];
+
+export type UploadPieceData = {
+    body: UploadPiece;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Upload
+         */
+        upload: string;
+        /**
+         * Offset
+         */
+        offset: number;
+    };
+    query?: never;
+    url: '/api/databases/uploads/{upload}/{offset}';
+};
+
+export type UploadPieceErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UploadPieceError = UploadPieceErrors[keyof UploadPieceErrors];
+
+export type UploadPieceResponses = {
+    /**
+     * Successful Response
+     */
+    200: UploadView;
+};
+
+export type UploadPieceResponse = UploadPieceResponses[keyof UploadPieceResponses];
+
+export type RemoveUploadData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Upload
+         */
+        upload: string;
+    };
+    query?: never;
+    url: '/api/databases/uploads/{upload}';
+};
+
+export type RemoveUploadErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RemoveUploadError = RemoveUploadErrors[keyof RemoveUploadErrors];
+
+export type RemoveUploadResponses = {
+    /**
+     * Successful Response
+     */
+    204: void;
+};
+
+export type RemoveUploadResponse = RemoveUploadResponses[keyof RemoveUploadResponses];
+
+export type ListServersData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/databases';
+};
+
+export type ListServersErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListServersError = ListServersErrors[keyof ListServersErrors];
+
+export type ListServersResponses = {
+    /**
+     * Successful Response
+     */
+    200: ServerList;
+};
+
+export type ListServersResponse = ListServersResponses[keyof ListServersResponses];
+
+export type ReadServerData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}';
+};
+
+export type ReadServerErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadServerError = ReadServerErrors[keyof ReadServerErrors];
+
+export type ReadServerResponses = {
+    /**
+     * Successful Response
+     */
+    200: ServerView;
+};
+
+export type ReadServerResponse = ReadServerResponses[keyof ReadServerResponses];
+
+export type CheckServerData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/connection';
+};
+
+export type CheckServerErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type CheckServerError = CheckServerErrors[keyof CheckServerErrors];
+
+export type CheckServerResponses = {
+    /**
+     * Successful Response
+     */
+    200: ConnectionChecks;
+};
+
+export type CheckServerResponse = CheckServerResponses[keyof CheckServerResponses];
+
+export type ListProcessesData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/processes';
+};
+
+export type ListProcessesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListProcessesError = ListProcessesErrors[keyof ListProcessesErrors];
+
+export type ListProcessesResponses = {
+    /**
+     * Successful Response
+     */
+    200: ProcessList;
+};
+
+export type ListProcessesResponse = ListProcessesResponses[keyof ListProcessesResponses];
+
+export type KillProcessData = {
+    body: KillProcess;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Process
+         */
+        process: number;
+    };
+    query?: never;
+    url: '/api/databases/{server}/processes/{process}/kill';
+};
+
+export type KillProcessErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type KillProcessError = KillProcessErrors[keyof KillProcessErrors];
+
+export type KillProcessResponses = {
+    /**
+     * Successful Response
+     */
+    200: Killed;
+};
+
+export type KillProcessResponse = KillProcessResponses[keyof KillProcessResponses];
+
+export type ListSlowQueriesData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+    };
+    query?: {
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/databases/{server}/slow';
+};
+
+export type ListSlowQueriesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListSlowQueriesError = ListSlowQueriesErrors[keyof ListSlowQueriesErrors];
+
+export type ListSlowQueriesResponses = {
+    /**
+     * Successful Response
+     */
+    200: SlowList;
+};
+
+export type ListSlowQueriesResponse = ListSlowQueriesResponses[keyof ListSlowQueriesResponses];
+
+export type ListAccountsData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/accounts';
+};
+
+export type ListAccountsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListAccountsError = ListAccountsErrors[keyof ListAccountsErrors];
+
+export type ListAccountsResponses = {
+    /**
+     * Successful Response
+     */
+    200: AccountList;
+};
+
+export type ListAccountsResponse = ListAccountsResponses[keyof ListAccountsResponses];
+
+export type RotatePasswordData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Account
+         *
+         * user@host
+         */
+        account: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/accounts/{account}/rotate';
+};
+
+export type RotatePasswordErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RotatePasswordError = RotatePasswordErrors[keyof RotatePasswordErrors];
+
+export type RotatePasswordResponses = {
+    /**
+     * Successful Response
+     */
+    202: WithPassword;
+};
+
+export type RotatePasswordResponse = RotatePasswordResponses[keyof RotatePasswordResponses];
+
+export type ChangeGrantsData = {
+    body: ChangeGrants;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Account
+         *
+         * user@host
+         */
+        account: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/accounts/{account}/grants';
+};
+
+export type ChangeGrantsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ChangeGrantsError = ChangeGrantsErrors[keyof ChangeGrantsErrors];
+
+export type ChangeGrantsResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ChangeGrantsResponse = ChangeGrantsResponses[keyof ChangeGrantsResponses];
+
+export type CreateDatabaseData = {
+    body: CreateDatabase;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/databases';
+};
+
+export type CreateDatabaseErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type CreateDatabaseError = CreateDatabaseErrors[keyof CreateDatabaseErrors];
+
+export type CreateDatabaseResponses = {
+    /**
+     * Successful Response
+     */
+    202: WithPassword;
+};
+
+export type CreateDatabaseResponse = CreateDatabaseResponses[keyof CreateDatabaseResponses];
+
+export type DropDatabaseData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+    };
+    query?: {
+        /**
+         * Typed Name
+         *
+         * The database's name, typed
+         */
+        typed_name?: string | null;
+        /**
+         * Account
+         *
+         * user@host; goes with it
+         */
+        account?: Array<string> | null;
+    };
+    url: '/api/databases/{server}/{database}';
+};
+
+export type DropDatabaseErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DropDatabaseError = DropDatabaseErrors[keyof DropDatabaseErrors];
+
+export type DropDatabaseResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type DropDatabaseResponse = DropDatabaseResponses[keyof DropDatabaseResponses];
+
+export type ReadDatabaseData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/{database}';
+};
+
+export type ReadDatabaseErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadDatabaseError = ReadDatabaseErrors[keyof ReadDatabaseErrors];
+
+export type ReadDatabaseResponses = {
+    /**
+     * Successful Response
+     */
+    200: DatabaseView;
+};
+
+export type ReadDatabaseResponse = ReadDatabaseResponses[keyof ReadDatabaseResponses];
+
+export type DownloadDatabaseData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+    };
+    query?: {
+        /**
+         * Compression
+         */
+        compression?: 'none' | 'gz' | 'zst';
+    };
+    url: '/api/databases/{server}/{database}/dump';
+};
+
+export type DownloadDatabaseErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DownloadDatabaseError = DownloadDatabaseErrors[keyof DownloadDatabaseErrors];
+
+export type DownloadDatabaseResponses = {
+    /**
+     * Successful Response
+     */
+    200: Blob | File;
+};
+
+export type DownloadDatabaseResponse = DownloadDatabaseResponses[keyof DownloadDatabaseResponses];
+
+export type KeepDumpData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/{database}/dumps';
+};
+
+export type KeepDumpErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type KeepDumpError = KeepDumpErrors[keyof KeepDumpErrors];
+
+export type KeepDumpResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type KeepDumpResponse = KeepDumpResponses[keyof KeepDumpResponses];
+
+export type LoadDumpData = {
+    body: LoadDump;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/{database}/load';
+};
+
+export type LoadDumpErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type LoadDumpError = LoadDumpErrors[keyof LoadDumpErrors];
+
+export type LoadDumpResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type LoadDumpResponse = LoadDumpResponses[keyof LoadDumpResponses];
+
+export type ReadTableData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+        /**
+         * Table
+         */
+        table: string;
+    };
+    query?: never;
+    url: '/api/databases/{server}/{database}/{table}';
+};
+
+export type ReadTableErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadTableError = ReadTableErrors[keyof ReadTableErrors];
+
+export type ReadTableResponses = {
+    /**
+     * Successful Response
+     */
+    200: TableView;
+};
+
+export type ReadTableResponse = ReadTableResponses[keyof ReadTableResponses];
+
+export type BrowseRowsData = {
+    body?: never;
+    path: {
+        /**
+         * Server
+         */
+        server: string;
+        /**
+         * Database
+         */
+        database: string;
+        /**
+         * Table
+         */
+        table: string;
+    };
+    query?: {
+        /**
+         * Sort
+         */
+        sort?: string | null;
+        /**
+         * Descending
+         */
+        descending?: boolean;
+        /**
+         * Filters
+         *
+         * JSON: [{"column": "ID", "is": "=", "value": "5"}, ...]
+         */
+        filters?: string | null;
+        /**
+         * Limit
+         */
+        limit?: number;
+        /**
+         * After
+         */
+        after?: string | null;
+    };
+    url: '/api/databases/{server}/{database}/{table}/rows';
+};
+
+export type BrowseRowsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type BrowseRowsError = BrowseRowsErrors[keyof BrowseRowsErrors];
+
+export type BrowseRowsResponses = {
+    /**
+     * Successful Response
+     */
+    200: RowPage;
+};
+
+export type BrowseRowsResponse = BrowseRowsResponses[keyof BrowseRowsResponses];
+
+export type ListSiteUpdatesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/updates';
+};
+
+export type ListSiteUpdatesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListSiteUpdatesError = ListSiteUpdatesErrors[keyof ListSiteUpdatesErrors];
+
+export type ListSiteUpdatesResponses = {
+    /**
+     * Successful Response
+     */
+    200: UpdateReports;
+};
+
+export type ListSiteUpdatesResponse = ListSiteUpdatesResponses[keyof ListSiteUpdatesResponses];
+
+export type PlanSiteUpdateData = {
+    body: NewUpdatePlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/updates/plans';
+};
+
+export type PlanSiteUpdateErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanSiteUpdateError = PlanSiteUpdateErrors[keyof PlanSiteUpdateErrors];
+
+export type PlanSiteUpdateResponses = {
+    /**
+     * Successful Response
+     */
+    201: UpdatePlan;
+};
+
+export type PlanSiteUpdateResponse = PlanSiteUpdateResponses[keyof PlanSiteUpdateResponses];
+
+export type ReadSiteUpdatePlanData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/updates/plans/{plan_id}';
+};
+
+export type ReadSiteUpdatePlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadSiteUpdatePlanError = ReadSiteUpdatePlanErrors[keyof ReadSiteUpdatePlanErrors];
+
+export type ReadSiteUpdatePlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: UpdatePlan;
+};
+
+export type ReadSiteUpdatePlanResponse = ReadSiteUpdatePlanResponses[keyof ReadSiteUpdatePlanResponses];
+
+export type ApplySiteUpdatePlanData = {
+    body: ApplyUpdatePlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/updates/plans/{plan_id}/apply';
+};
+
+export type ApplySiteUpdatePlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplySiteUpdatePlanError = ApplySiteUpdatePlanErrors[keyof ApplySiteUpdatePlanErrors];
+
+export type ApplySiteUpdatePlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplySiteUpdatePlanResponse = ApplySiteUpdatePlanResponses[keyof ApplySiteUpdatePlanResponses];
+
+export type ReadSiteUpdateData = {
+    body?: never;
+    path: {
+        /**
+         * Operation Id
+         */
+        operation_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/updates/{operation_id}';
+};
+
+export type ReadSiteUpdateErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadSiteUpdateError = ReadSiteUpdateErrors[keyof ReadSiteUpdateErrors];
+
+export type ReadSiteUpdateResponses = {
+    /**
+     * Successful Response
+     */
+    200: UpdateReport;
+};
+
+export type ReadSiteUpdateResponse = ReadSiteUpdateResponses[keyof ReadSiteUpdateResponses];
+
+export type ListSiteMailData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/mail';
+};
+
+export type ListSiteMailErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListSiteMailError = ListSiteMailErrors[keyof ListSiteMailErrors];
+
+export type ListSiteMailResponses = {
+    /**
+     * Successful Response
+     */
+    200: SiteMailList;
+};
+
+export type ListSiteMailResponse = ListSiteMailResponses[keyof ListSiteMailResponses];
+
+export type PlanSiteMailData = {
+    body: NewMailPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/mail/plans';
+};
+
+export type PlanSiteMailErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanSiteMailError = PlanSiteMailErrors[keyof PlanSiteMailErrors];
+
+export type PlanSiteMailResponses = {
+    /**
+     * Successful Response
+     */
+    201: MailPlan;
+};
+
+export type PlanSiteMailResponse = PlanSiteMailResponses[keyof PlanSiteMailResponses];
+
+export type ReadSiteMailPlanData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/mail/plans/{plan_id}';
+};
+
+export type ReadSiteMailPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadSiteMailPlanError = ReadSiteMailPlanErrors[keyof ReadSiteMailPlanErrors];
+
+export type ReadSiteMailPlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: MailPlan;
+};
+
+export type ReadSiteMailPlanResponse = ReadSiteMailPlanResponses[keyof ReadSiteMailPlanResponses];
+
+export type ApplySiteMailPlanData = {
+    body: ApplyMailPlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/mail/plans/{plan_id}/apply';
+};
+
+export type ApplySiteMailPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplySiteMailPlanError = ApplySiteMailPlanErrors[keyof ApplySiteMailPlanErrors];
+
+export type ApplySiteMailPlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplySiteMailPlanResponse = ApplySiteMailPlanResponses[keyof ApplySiteMailPlanResponses];
+
+export type UndoSiteMailPlanData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/mail/plans/{plan_id}/undo';
+};
+
+export type UndoSiteMailPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UndoSiteMailPlanError = UndoSiteMailPlanErrors[keyof UndoSiteMailPlanErrors];
+
+export type UndoSiteMailPlanResponses = {
+    /**
+     * Successful Response
+     */
+    201: MailPlan;
+};
+
+export type UndoSiteMailPlanResponse = UndoSiteMailPlanResponses[keyof UndoSiteMailPlanResponses];
+
+export type TestSiteMailData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/mail-test';
+};
+
+export type TestSiteMailErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type TestSiteMailError = TestSiteMailErrors[keyof TestSiteMailErrors];
+
+export type TestSiteMailResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type TestSiteMailResponse = TestSiteMailResponses[keyof TestSiteMailResponses];
+
+export type ListSiteProbesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/probes';
+};
+
+export type ListSiteProbesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListSiteProbesError = ListSiteProbesErrors[keyof ListSiteProbesErrors];
+
+export type ListSiteProbesResponses = {
+    /**
+     * Successful Response
+     */
+    200: SiteReachList;
+};
+
+export type ListSiteProbesResponse = ListSiteProbesResponses[keyof ListSiteProbesResponses];
+
+export type ReadSiteProbesData = {
+    body?: never;
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/probes';
+};
+
+export type ReadSiteProbesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadSiteProbesError = ReadSiteProbesErrors[keyof ReadSiteProbesErrors];
+
+export type ReadSiteProbesResponses = {
+    /**
+     * Successful Response
+     */
+    200: SiteProbesView;
+};
+
+export type ReadSiteProbesResponse = ReadSiteProbesResponses[keyof ReadSiteProbesResponses];
+
+export type PlanWordpressSiteData = {
+    body: NewSitePlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/plans';
+};
+
+export type PlanWordpressSiteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanWordpressSiteError = PlanWordpressSiteErrors[keyof PlanWordpressSiteErrors];
+
+export type PlanWordpressSiteResponses = {
+    /**
+     * Successful Response
+     */
+    201: SitePlan;
+};
+
+export type PlanWordpressSiteResponse = PlanWordpressSiteResponses[keyof PlanWordpressSiteResponses];
+
+export type PlanWordpressReplacementData = {
+    body: NewReplacement;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/search-replace';
+};
+
+export type PlanWordpressReplacementErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanWordpressReplacementError = PlanWordpressReplacementErrors[keyof PlanWordpressReplacementErrors];
+
+export type PlanWordpressReplacementResponses = {
+    /**
+     * Successful Response
+     */
+    201: SitePlan;
+};
+
+export type PlanWordpressReplacementResponse = PlanWordpressReplacementResponses[keyof PlanWordpressReplacementResponses];
+
+export type ReadWordpressPlanData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/plans/{plan_id}';
+};
+
+export type ReadWordpressPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadWordpressPlanError = ReadWordpressPlanErrors[keyof ReadWordpressPlanErrors];
+
+export type ReadWordpressPlanResponses = {
+    /**
+     * Successful Response
+     */
+    200: SitePlan;
+};
+
+export type ReadWordpressPlanResponse = ReadWordpressPlanResponses[keyof ReadWordpressPlanResponses];
+
+export type ApplyWordpressPlanData = {
+    body: ApplySitePlan;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/plans/{plan_id}/apply';
+};
+
+export type ApplyWordpressPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplyWordpressPlanError = ApplyWordpressPlanErrors[keyof ApplyWordpressPlanErrors];
+
+export type ApplyWordpressPlanResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplyWordpressPlanResponse = ApplyWordpressPlanResponses[keyof ApplyWordpressPlanResponses];
+
+export type UndoWordpressPlanData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/wordpress/plans/{plan_id}/undo';
+};
+
+export type UndoWordpressPlanErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type UndoWordpressPlanError = UndoWordpressPlanErrors[keyof UndoWordpressPlanErrors];
+
+export type UndoWordpressPlanResponses = {
+    /**
+     * Successful Response
+     */
+    201: SitePlan;
+};
+
+export type UndoWordpressPlanResponse = UndoWordpressPlanResponses[keyof UndoWordpressPlanResponses];
+
+export type ReadWordpressData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/wordpress';
+};
+
+export type ReadWordpressErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadWordpressError = ReadWordpressErrors[keyof ReadWordpressErrors];
+
+export type ReadWordpressResponses = {
+    /**
+     * Successful Response
+     */
+    200: WordPressOverview;
+};
+
+export type ReadWordpressResponse = ReadWordpressResponses[keyof ReadWordpressResponses];
+
+export type RefreshWordpressData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/refresh';
+};
+
+export type RefreshWordpressErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RefreshWordpressError = RefreshWordpressErrors[keyof RefreshWordpressErrors];
+
+export type RefreshWordpressResponses = {
+    /**
+     * Successful Response
+     */
+    202: Begun;
+};
+
+export type RefreshWordpressResponse = RefreshWordpressResponses[keyof RefreshWordpressResponses];
+
+export type ListWordpressPackagesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/wordpress/packages';
+};
+
+export type ListWordpressPackagesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListWordpressPackagesError = ListWordpressPackagesErrors[keyof ListWordpressPackagesErrors];
+
+export type ListWordpressPackagesResponses = {
+    /**
+     * Successful Response
+     */
+    200: PackageList;
+};
+
+export type ListWordpressPackagesResponse = ListWordpressPackagesResponses[keyof ListWordpressPackagesResponses];
+
+export type ReadWordpressSiteData = {
+    body?: never;
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}';
+};
+
+export type ReadWordpressSiteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadWordpressSiteError = ReadWordpressSiteErrors[keyof ReadWordpressSiteErrors];
+
+export type ReadWordpressSiteResponses = {
+    /**
+     * Successful Response
+     */
+    200: SiteView;
+};
+
+export type ReadWordpressSiteResponse = ReadWordpressSiteResponses[keyof ReadWordpressSiteResponses];
+
+export type RefreshWordpressSiteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/refresh';
+};
+
+export type RefreshWordpressSiteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RefreshWordpressSiteError = RefreshWordpressSiteErrors[keyof RefreshWordpressSiteErrors];
+
+export type RefreshWordpressSiteResponses = {
+    /**
+     * Successful Response
+     */
+    200: SiteView;
+};
+
+export type RefreshWordpressSiteResponse = RefreshWordpressSiteResponses[keyof RefreshWordpressSiteResponses];
+
+export type VerifyWordpressSiteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/checksums';
+};
+
+export type VerifyWordpressSiteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type VerifyWordpressSiteError = VerifyWordpressSiteErrors[keyof VerifyWordpressSiteErrors];
+
+export type VerifyWordpressSiteResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type VerifyWordpressSiteResponse = VerifyWordpressSiteResponses[keyof VerifyWordpressSiteResponses];
+
+export type FlushWordpressCacheData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/cache';
+};
+
+export type FlushWordpressCacheErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type FlushWordpressCacheError = FlushWordpressCacheErrors[keyof FlushWordpressCacheErrors];
+
+export type FlushWordpressCacheResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type FlushWordpressCacheResponse = FlushWordpressCacheResponses[keyof FlushWordpressCacheResponses];
+
+export type ResetWordpressPasswordData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+        /**
+         * Login
+         */
+        login: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/users/{login}/password';
+};
+
+export type ResetWordpressPasswordErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ResetWordpressPasswordError = ResetWordpressPasswordErrors[keyof ResetWordpressPasswordErrors];
+
+export type ResetWordpressPasswordResponses = {
+    /**
+     * Successful Response
+     */
+    200: NewPassword;
+};
+
+export type ResetWordpressPasswordResponse = ResetWordpressPasswordResponses[keyof ResetWordpressPasswordResponses];
+
+export type RenewWordpressSaltsData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/salts';
+};
+
+export type RenewWordpressSaltsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RenewWordpressSaltsError = RenewWordpressSaltsErrors[keyof RenewWordpressSaltsErrors];
+
+export type RenewWordpressSaltsResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type RenewWordpressSaltsResponse = RenewWordpressSaltsResponses[keyof RenewWordpressSaltsResponses];
+
+export type RunWpData = {
+    body: WpLine;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/wp';
+};
+
+export type RunWpErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RunWpError = RunWpErrors[keyof RunWpErrors];
+
+export type RunWpResponses = {
+    /**
+     * Successful Response
+     */
+    200: WpAnswer;
+};
+
+export type RunWpResponse = RunWpResponses[keyof RunWpResponses];
+
+export type ConfigureWordpressSiteData = {
+    body: ConfigureSite;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Site
+         */
+        site: string;
+    };
+    query?: never;
+    url: '/api/wordpress/sites/{site}/php';
+};
+
+export type ConfigureWordpressSiteErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ConfigureWordpressSiteError = ConfigureWordpressSiteErrors[keyof ConfigureWordpressSiteErrors];
+
+export type ConfigureWordpressSiteResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ConfigureWordpressSiteResponse = ConfigureWordpressSiteResponses[keyof ConfigureWordpressSiteResponses];
+
+export type PlanSiteRecipeData = {
+    /**
+     * Wanted
+     */
+    body: ({
+        act: 'add';
+    } & AddSite) | ({
+        act: 'import';
+    } & ImportSite) | ({
+        act: 'remove';
+    } & RemoveSite);
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/sites/plans';
+};
+
+export type PlanSiteRecipeErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PlanSiteRecipeError = PlanSiteRecipeErrors[keyof PlanSiteRecipeErrors];
+
+export type PlanSiteRecipeResponses = {
+    /**
+     * Successful Response
+     */
+    201: SiteRecipePlan;
+};
+
+export type PlanSiteRecipeResponse = PlanSiteRecipeResponses[keyof PlanSiteRecipeResponses];
+
+export type ReadSiteRecipeData = {
+    body?: never;
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/sites/plans/{plan_id}';
+};
+
+export type ReadSiteRecipeErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ReadSiteRecipeError = ReadSiteRecipeErrors[keyof ReadSiteRecipeErrors];
+
+export type ReadSiteRecipeResponses = {
+    /**
+     * Successful Response
+     */
+    200: SiteRecipePlan;
+};
+
+export type ReadSiteRecipeResponse = ReadSiteRecipeResponses[keyof ReadSiteRecipeResponses];
+
+export type ApplySiteRecipeData = {
+    body: ApplySiteRecipe;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Plan Id
+         */
+        plan_id: string;
+    };
+    query?: never;
+    url: '/api/sites/plans/{plan_id}/apply';
+};
+
+export type ApplySiteRecipeErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ApplySiteRecipeError = ApplySiteRecipeErrors[keyof ApplySiteRecipeErrors];
+
+export type ApplySiteRecipeResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ApplySiteRecipeResponse = ApplySiteRecipeResponses[keyof ApplySiteRecipeResponses];
+
+export type ListUnfinishedSiteRunsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/sites/unfinished';
+};
+
+export type ListUnfinishedSiteRunsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListUnfinishedSiteRunsError = ListUnfinishedSiteRunsErrors[keyof ListUnfinishedSiteRunsErrors];
+
+export type ListUnfinishedSiteRunsResponses = {
+    /**
+     * Successful Response
+     */
+    200: UnfinishedRuns;
+};
+
+export type ListUnfinishedSiteRunsResponse = ListUnfinishedSiteRunsResponses[keyof ListUnfinishedSiteRunsResponses];
+
+export type ResumeSiteRunData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/sites/unfinished/{run_id}/resume';
+};
+
+export type ResumeSiteRunErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ResumeSiteRunError = ResumeSiteRunErrors[keyof ResumeSiteRunErrors];
+
+export type ResumeSiteRunResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type ResumeSiteRunResponse = ResumeSiteRunResponses[keyof ResumeSiteRunResponses];
+
+export type RevertSiteRunData = {
+    body?: never;
+    headers?: {
+        /**
+         * Idempotency-Key
+         *
+         * Makes a repetition of this request return its answer
+         */
+        'idempotency-key'?: string | null;
+    };
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/sites/unfinished/{run_id}/revert';
+};
+
+export type RevertSiteRunErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type RevertSiteRunError = RevertSiteRunErrors[keyof RevertSiteRunErrors];
+
+export type RevertSiteRunResponses = {
+    /**
+     * Successful Response
+     */
+    202: OperationView;
+};
+
+export type RevertSiteRunResponse = RevertSiteRunResponses[keyof RevertSiteRunResponses];
+
+export type ListSiteImportsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/sites/imports';
+};
+
+export type ListSiteImportsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type ListSiteImportsError = ListSiteImportsErrors[keyof ListSiteImportsErrors];
+
+export type ListSiteImportsResponses = {
+    /**
+     * Successful Response
+     */
+    200: ImportFiles;
+};
+
+export type ListSiteImportsResponse = ListSiteImportsResponses[keyof ListSiteImportsResponses];
 
 export type ReadDashboardData = {
     body?: never;

@@ -7,6 +7,7 @@ import { RESULTS } from "@/features/audit/requests";
 import { withTexts } from "@/lib/language";
 import { STATES } from "@/lib/operations";
 import type { RestoreSearch } from "@/lib/restore";
+import { rowSearch } from "@/lib/row-search";
 import { zoneSearch } from "@/lib/zone-search";
 
 import { NotFound, Root, RouteError } from "./root";
@@ -14,7 +15,7 @@ import { oneOf, textOf } from "./search";
 
 const root = createRootRoute({ component: Root, notFoundComponent: NotFound, errorComponent: RouteError });
 
-const dashboard = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => import("./dashboard-page"), "DashboardPage") });
+const dashboard = createRoute({ getParentRoute: () => root, path: "/", component: lazyRouteComponent(() => withTexts(import("@/app/dashboard-page"), "backups", "wordpress", "databases"), "DashboardPage") });
 
 const CONTAINER_ACTS = ["start", "stop", "restart"] as const; // whose dialog is open
 const CONTAINER_TABS = ["overview", "logs", "stats", "events"] as const;
@@ -71,20 +72,20 @@ const backups = createRoute({
     find: textOf(search["find"]),
     show: oneOf(COVERED, search["show"]),
   }),
-  component: lazyRouteComponent(() => import("@/features/backups/backups-page"), "BackupsPage"),
+  component: lazyRouteComponent(() => withTexts(import("@/features/backups/backups-page"), "backups"), "BackupsPage"),
 });
 
 const backupPoint = createRoute({
   getParentRoute: () => root,
   path: "/backups/points/$flat",
   validateSearch: (search: Record<string, unknown>): { ask?: "verify" } => ({ ask: oneOf(["verify"] as const, search["ask"]) }),
-  component: lazyRouteComponent(() => import("@/features/backups/point-page"), "PointPage"),
+  component: lazyRouteComponent(() => withTexts(import("@/features/backups/point-page"), "backups"), "PointPage"),
 });
 
 const backupRun = createRoute({
   getParentRoute: () => root,
   path: "/backups/runs/$id",
-  component: lazyRouteComponent(() => import("@/features/backups/run-page"), "RunPage"),
+  component: lazyRouteComponent(() => withTexts(import("@/features/backups/run-page"), "backups"), "RunPage"),
 });
 
 const restore = createRoute({
@@ -98,7 +99,7 @@ const restore = createRoute({
     where: oneOf(["beside", "in-place"] as const, search["where"]),
     preview: textOf(search["preview"]),
   }),
-  component: lazyRouteComponent(() => import("@/features/backups/restore-page"), "RestorePage"),
+  component: lazyRouteComponent(() => withTexts(import("@/features/backups/restore-page"), "backups"), "RestorePage"),
 });
 
 const zones = createRoute({
@@ -167,6 +168,97 @@ const mailDomains = createRoute({
   component: lazyRouteComponent(() => withTexts(import("@/features/domains/domains-page"), "dns", "mail"), "DomainsPage"),
 });
 
+const SITE_TABS = ["plugins", "themes", "users", "probes", "tools"] as const;
+const MAX_SITES_CHARACTERS = 2_000; // their names, by commas
+
+const databases = createRoute({
+  getParentRoute: () => root,
+  path: "/databases",
+  component: lazyRouteComponent(() => withTexts(import("@/features/databases/databases-page"), "databases"), "DatabasesPage"),
+});
+
+const databaseDumps = createRoute({
+  getParentRoute: () => root,
+  path: "/databases/dumps",
+  component: lazyRouteComponent(() => withTexts(import("@/features/databases/dumps-page"), "databases"), "DumpsPage"),
+});
+
+const databaseConsole = createRoute({
+  getParentRoute: () => root,
+  path: "/databases/console",
+  validateSearch: (search: Record<string, unknown>): { tab?: "history" | "writes"; mode?: "write"; server?: string; database?: string; table?: string; write?: string } => ({
+    tab: oneOf(["history", "writes"] as const, search["tab"]),
+    mode: oneOf(["write"] as const, search["mode"]),
+    server: textOf(search["server"]),
+    database: textOf(search["database"]),
+    table: textOf(search["table"]),
+    write: textOf(search["write"]),
+  }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/databases/console/console-page"), "databases"), "ConsolePage"),
+});
+
+const databaseServer = createRoute({
+  getParentRoute: () => root,
+  path: "/databases/$server",
+  validateSearch: (search: Record<string, unknown>): { tab?: "processes" | "slow" | "accounts"; ask?: "create" } => ({
+    tab: oneOf(["processes", "slow", "accounts"] as const, search["tab"]),
+    ask: oneOf(["create"] as const, search["ask"]),
+  }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/databases/server-page"), "databases"), "ServerPage"),
+});
+
+const database = createRoute({
+  getParentRoute: () => root,
+  path: "/databases/$server/$database",
+  validateSearch: (search: Record<string, unknown>): { ask?: "load" | "drop" } => ({ ask: oneOf(["load", "drop"] as const, search["ask"]) }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/databases/database-page"), "databases"), "DatabasePage"),
+});
+
+const databaseTable = createRoute({
+  getParentRoute: () => root,
+  path: "/databases/$server/$database/$table",
+  validateSearch: rowSearch,
+  component: lazyRouteComponent(() => withTexts(import("@/features/databases/table-page"), "databases"), "TablePage"),
+});
+
+const sites = createRoute({
+  getParentRoute: () => root,
+  path: "/wordpress",
+  validateSearch: (search: Record<string, unknown>): { ask?: "add" | "import" | "remove"; site?: string; find?: string; show?: "trouble" | "updates" } => ({
+    ask: oneOf(["add", "import", "remove"] as const, search["ask"]),
+    site: textOf(search["site"]),
+    find: textOf(search["find"]),
+    show: oneOf(["trouble", "updates"] as const, search["show"]),
+  }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/wordpress/sites-page"), "wordpress"), "SitesPage"),
+});
+
+const siteUpdates = createRoute({
+  getParentRoute: () => root,
+  path: "/wordpress/updates",
+  validateSearch: (search: Record<string, unknown>): { sites?: string } => ({ sites: textOf(search["sites"], MAX_SITES_CHARACTERS) }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/wordpress/updates/updates-page"), "wordpress", "sites"), "UpdatesPage"),
+});
+
+const siteUpdate = createRoute({
+  getParentRoute: () => root,
+  path: "/wordpress/updates/$id",
+  component: lazyRouteComponent(() => withTexts(import("@/features/wordpress/updates/update-page"), "wordpress", "sites"), "UpdatePage"),
+});
+
+const siteMail = createRoute({
+  getParentRoute: () => root,
+  path: "/wordpress/mail",
+  component: lazyRouteComponent(() => withTexts(import("@/features/wordpress/mail-page"), "wordpress", "sites"), "SiteMailPage"),
+});
+
+const site = createRoute({
+  getParentRoute: () => root,
+  path: "/wordpress/sites/$site",
+  validateSearch: (search: Record<string, unknown>): { tab?: (typeof SITE_TABS)[number] } => ({ tab: oneOf(SITE_TABS, search["tab"]) }),
+  component: lazyRouteComponent(() => withTexts(import("@/features/wordpress/site-page"), "wordpress", "sites"), "SitePage"),
+});
+
 const operations = createRoute({
   getParentRoute: () => root,
   path: "/operations",
@@ -206,7 +298,7 @@ const home = (): ReactNode => createElement(Navigate, { to: "/", replace: true }
 const setup = createRoute({ getParentRoute: () => root, path: "/setup", component: home });
 const invitation = createRoute({ getParentRoute: () => root, path: "/invitation", component: home });
 
-export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, backups, backupPoint, backupRun, restore, zones, zone, record, zoneImport, zoneHistory, tunnel, mailPosture, mailDomains, operations, operation, audit, users, account, settings, setup, invitation]);
+export const routeTree = root.addChildren([dashboard, containers, container, removed, logs, backups, backupPoint, backupRun, restore, zones, zone, record, zoneImport, zoneHistory, tunnel, mailPosture, mailDomains, databases, databaseDumps, databaseConsole, databaseServer, database, databaseTable, sites, siteUpdates, siteUpdate, siteMail, site, operations, operation, audit, users, account, settings, setup, invitation]);
 
 export function makeRouter(): ReturnType<typeof createRouter<typeof routeTree>> {
   return createRouter({ routeTree, scrollRestoration: true });

@@ -22,7 +22,7 @@ import { withTexts } from "@/lib/language";
 import { PAGES } from "./pages";
 import { useShortcuts } from "./shortcuts";
 
-const importPalette = (): Promise<typeof import("./palette")> => withTexts(import("./palette"), "dns", "records", "mail");
+const importPalette = (): Promise<typeof import("./palette")> => withTexts(import("./palette"), "backups", "databases", "dns", "records", "mail", "wordpress", "sites");
 const Palette = lazy(importPalette);
 const ShortcutHelp = lazy(() => import("./shortcut-help"));
 

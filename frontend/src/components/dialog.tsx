@@ -38,5 +38,5 @@ export function Dialog({
 }
 
 export function DialogButtons({ children }: { children: ReactNode }): ReactNode {
-  return <div className="flex flex-wrap justify-end gap-2 pt-1">{children}</div>;
+  return <div className="sticky -bottom-4 -mb-4 flex flex-wrap justify-end gap-2 bg-panel pt-1 pb-4 sm:-bottom-5 sm:-mb-5 sm:pb-5">{children}</div>;
 }

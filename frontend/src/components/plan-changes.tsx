@@ -11,6 +11,8 @@ import type en from "@/locales/en.json";
 import { Quoted } from "./quoted";
 import { Uses } from "./uses";
 
+const SiteValue = lazy(() => withTexts(import("./site-change"), "sites"));
+const SiteEffects = lazy(() => withTexts(import("./site-change").then(({ SiteEffects: shown }) => ({ default: shown })), "sites"));
 const RecordChangeRow = lazy(() => withTexts(import("./record-change"), "dns", "records"));
 
 type Shown = Pick<Change, "name" | "before" | "after"> & Partial<Change>;
@@ -69,6 +71,11 @@ export function PlanChanges({
                 <Value value={change.after} />
               </span>
             )}
+            {change.suffers && (
+              <Suspense>
+                <SiteEffects suffers={change.suffers} source={change.source ?? null} />
+              </Suspense>
+            )}
             {change.used_by === null && <p className="basis-full text-[0.8125rem] text-muted">{t("plan.notAsked")}</p>}
             {change.used_by && change.used_by.length > 0 && (
               <div className="basis-full border-l-2 border-warn pl-2 text-[0.8125rem]">
@@ -89,6 +96,11 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && "type" in value && "name" in value;
 }
 
+/** Whether a value is what a site has of a plugin, a theme or WordPress itself, or what is to be replaced in it. */
+function isOfSite(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && ("version" in value || "replacements" in value);
+}
+
 /** A value of several parts in one line: "service: http://blog:80, path: /a". */
 function plain(value: unknown): string {
   if (Array.isArray(value)) return value.map((each) => plain(each)).join(", ");
@@ -102,6 +114,13 @@ function plain(value: unknown): string {
 function Value({ value }: { value: unknown }): ReactNode {
   const { t, i18n } = useTranslation();
   if (value === null || value === undefined) return t("plan.absent");
+  if (isOfSite(value)) {
+    return (
+      <Suspense>
+        <SiteValue value={value} />
+      </Suspense>
+    );
+  }
   const text = plain(value);
   return i18n.exists(`plan.value.${text}`) ? t(`plan.value.${text as keyof typeof en.plan.value}`) : <Quoted mono>{text}</Quoted>;
 }

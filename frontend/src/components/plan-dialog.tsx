@@ -45,6 +45,8 @@ const MAX_SKIPPED = 100;
 
 const RecordProblems = lazy(() => withTexts(import("./record-problems"), "dns", "records"));
 
+const PlanRestorePoint = lazy(() => withTexts(import("./plan-restore-point"), "sites"));
+
 const PlanWarnings = lazy(() => withTexts(import("./plan-warnings"), "mail"));
 
 interface Task {
@@ -174,14 +176,15 @@ function Review({
   const { t } = useTranslation();
   const client = useQueryClient();
   const room = roomOf(plan.act);
-  const { isPermitted, role, needsTypedName } = usePermission(plan.act);
+  const { isPermitted, role, needsTypedName } = usePermission(room?.permission ?? plan.act);
   const guarded = plan.changes.filter((change) => change.is_protected && room?.isInterrupting(change)).map(({ name }) => name);
   const [typed, setTyped] = useState<Readonly<Record<string, string>>>({});
   const [reason, setReason] = useState("");
+  const [withoutPoint, setWithoutPoint] = useState(false);
   const apply = useAct(async () => {
     if (!room) throw new Error(`no room applies ${plan.act}`);
     try {
-      const operation = await room.apply(plan, { typed_names: guarded, reason: guarded.length > 0 ? reason.trim() : null });
+      const operation = await room.apply(plan, { typed_names: guarded, reason: guarded.length > 0 ? reason.trim() : null, ...(plan.restore_point && { without_restore_point: withoutPoint }) });
       client.setQueryData(operationQuery(operation.id).queryKey, operation);
       void client.invalidateQueries({ queryKey: [...OPERATIONS] });
       onApplied(operation);
@@ -191,7 +194,7 @@ function Review({
       onStale(found);
     }
   });
-  const isReady = guarded.every((name) => !needsTypedName(true) || typed[name] === name) && (guarded.length === 0 || reason.trim().length >= MIN_REASON);
+  const isReady = guarded.every((name) => !needsTypedName(true) || typed[name] === name) && (guarded.length === 0 || reason.trim().length >= MIN_REASON) && (plan.restore_point !== "none" || withoutPoint);
   const isEmpty = plan.changes.length === 0;
   const unchanged = plan.counts?.["unchanged"] ?? plan.unchanged.length; // of which not every one may be named
   const form = useId();
@@ -217,6 +220,11 @@ function Review({
           <PlanWarnings warnings={plan.warnings} />
         </Suspense>
       )}
+      {plan.restore_point && !isEmpty && (
+        <Suspense>
+          <PlanRestorePoint restorePoint={plan.restore_point} isWithout={withoutPoint} onWithout={setWithoutPoint} />
+        </Suspense>
+      )}
       {plan.unchanged.length > 0 && !isEmpty && (
         <p className="text-muted">
           {t("plan.unchanged", { names: plan.unchanged.slice(0, MAX_NAMED).map((name) => visible(room?.nameOf?.(name) ?? name)).join(t("common.listSeparator")) })}
@@ -238,7 +246,7 @@ function Review({
           ),
       )}
       {guarded.length > 0 && <TextField label={t("containers.reason")} hint={t("containers.reasonHint")} required maxLength={500} value={reason} onChange={(event) => setReason(event.target.value)} />}
-      {room && !isEmpty && <CommandLine command={`${room.command(plan)}${guarded.map((name) => ` --confirm ${quoted(name)}`).join("")}${guarded.length > 0 ? " --reason TEXT" : ""}`} />}
+      {room && !isEmpty && <CommandLine command={`${room.command(plan)}${guarded.map((name) => ` --confirm ${quoted(name)}`).join("")}${guarded.length > 0 ? " --reason TEXT" : ""}${withoutPoint ? " --without-restore-point" : ""}`} />}
       {apply.error && <InlineError error={apply.error} />}
       {!isPermitted && role && <p className="text-muted">{t("common.needsRole", { role: t(`role.${role}`) })}</p>}
       {footer &&
@@ -287,7 +295,7 @@ function Followed({
   const { t } = useTranslation();
   const undo = useUndo();
   const { data: operation } = useQuery(operationQuery(id));
-  const { isPermitted } = usePermission(operation?.act ?? "");
+  const { isPermitted } = usePermission(roomOf(operation?.act ?? "")?.permission ?? operation?.act ?? "");
   if (!operation) return <Skeleton rows={3} />;
   const room = roomOf(operation.act);
   const results = resultsOf(operation);

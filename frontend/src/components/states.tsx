@@ -13,7 +13,7 @@ import { Button } from "./button";
 import { CommandLine, CopyButton } from "./copy";
 
 const SLOW_MS = 10_000;
-const IS_QUOTING = /^(?:cloudflare|dns|tunnel|edge|canary|mail-domain)-/; // problems whose detail says what somebody else has answered
+const IS_QUOTING = /^(?:cloudflare|dns|tunnel|edge|canary|mail-domain|site|wp|web-config|update|package|roll-back)-/; // problems whose detail says what somebody else has answered
 
 /** Rows in grey where rows will be; after ten seconds a word on what is being waited for. */
 export function Skeleton({ rows = 6 }: { rows?: number }): ReactNode {

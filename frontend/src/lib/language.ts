@@ -10,10 +10,14 @@
 import i18next from "i18next";
 import { initReactI18next } from "react-i18next";
 
+import type backups from "@/locales/backups/en.json";
+import type databases from "@/locales/databases/en.json";
 import type dns from "@/locales/dns/en.json";
 import type en from "@/locales/en.json";
 import type mail from "@/locales/mail/en.json";
 import type records from "@/locales/records/en.json";
+import type sites from "@/locales/sites/en.json";
+import type wordpress from "@/locales/wordpress/en.json";
 
 export const LANGUAGES = ["ja", "en"] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -21,7 +25,7 @@ export const LANGUAGE_NAMES: Record<Language, string> = { ja: "日本語", en: "
 
 declare module "i18next" {
   interface CustomTypeOptions {
-    resources: { translation: typeof en & typeof dns & typeof mail & typeof records };
+    resources: { translation: typeof en & typeof backups & typeof databases & typeof dns & typeof mail & typeof records & typeof sites & typeof wordpress };
     nsSeparator: false;
   }
 }
@@ -33,9 +37,13 @@ const CATALOGUES: Record<Language, () => Promise<{ default: object }>> = {
 };
 
 const PARTS = {
+  backups: { ja: () => import("@/locales/backups/ja.json"), en: () => import("@/locales/backups/en.json") },
+  databases: { ja: () => import("@/locales/databases/ja.json"), en: () => import("@/locales/databases/en.json") },
   dns: { ja: () => import("@/locales/dns/ja.json"), en: () => import("@/locales/dns/en.json") },
   records: { ja: () => import("@/locales/records/ja.json"), en: () => import("@/locales/records/en.json") }, // forms of records and what is wrong with them
   mail: { ja: () => import("@/locales/mail/ja.json"), en: () => import("@/locales/mail/en.json") }, // tunnel, mail posture, mail domains
+  sites: { ja: () => import("@/locales/sites/ja.json"), en: () => import("@/locales/sites/en.json") }, // of one site, and what is done with sites
+  wordpress: { ja: () => import("@/locales/wordpress/ja.json"), en: () => import("@/locales/wordpress/en.json") },
 } as const satisfies Record<string, Record<Language, () => Promise<{ default: object }>>>;
 type Part = keyof typeof PARTS;
 

@@ -7,7 +7,7 @@
 import i18next from "i18next";
 
 import * as api from "@/api/sdk.gen";
-import type { ContainerPlan, OperationView, RecordProblem, UseView } from "@/api/types.gen";
+import type { ContainerPlan, MailPlan, OperationView, RecordProblem, SitePlan, UseView } from "@/api/types.gen";
 
 import { isProblem } from "./problem";
 import { once } from "./transport";
@@ -24,6 +24,8 @@ export interface Change {
   used_by: readonly Use[] | null; // null: nobody was asked, since the plan has too many changes
   fields?: readonly string[]; // those of `before` and `after` that differ, where a change is of a thing with fields
   warnings?: readonly RecordProblem[];
+  suffers?: readonly string[]; // codes of what a change of a site does to it
+  source?: string | null; // where a version comes from
 }
 
 export interface Plan {
@@ -38,11 +40,13 @@ export interface Plan {
   batches?: number; // transactions that applying it takes
   warnings?: readonly { code: string; name: string; text: string }[]; // to be known before, and no hindrance
   skipped?: readonly RecordProblem[]; // what was asked for and left alone, and why
+  restore_point?: "first" | "none" | "not-needed"; // of what has no way back: made first, or not to be had
 }
 
 export interface Confirmation {
   typed_names: string[];
   reason: string | null;
+  without_restore_point?: boolean; // applied although none can be made
 }
 
 /** What became of one name of a plan. */
@@ -56,15 +60,40 @@ export interface Result {
 interface Room {
   apply: (plan: Pick<Plan, "id" | "target">, confirmation: Confirmation) => Promise<OperationView>;
   undo: (plan: Pick<Plan, "id" | "target">) => Promise<Plan>;
+  planOf?: (answered: never) => Plan; // of one that the API says in other words
+  permission?: string; // the act of the policy table, where that has another name
   again?: (changes: readonly Pick<Change, "name" | "after">[]) => Promise<Plan>; // the same wish anew, for what failed
   nameOf?: (name: string) => string; // what people call a change; by itself its name
   isInterrupting: (change: Pick<Change, "after">) => boolean; // whether a protected name has to be typed for it
   actOf: (changes: readonly Pick<Change, "after">[]) => string; // what people call it, as an act of the policy table
-  command: (plan: Pick<Plan, "id" | "target">) => string; // applies it
+  command: (plan: Pick<Plan, "id" | "target"> & Partial<Pick<Plan, "changes">>) => string; // applies it
 }
 
 export const planContainers = (names: readonly string[], want: "running" | "stopped"): Promise<ContainerPlan> =>
   api.planContainers({ body: { names: [...names], want }, headers: once() });
+
+export function sitePlan(plan: SitePlan): Plan {
+  return { ...plan, silent_rooms: [], changes: plan.changes.map((change) => ({ ...change, is_protected: false, used_by: [] })) };
+}
+
+export function mailPlan(plan: MailPlan): Plan {
+  return { ...plan, unchanged: [], silent_rooms: [], changes: plan.changes.map((change) => ({ ...change, is_protected: false, used_by: [] })) };
+}
+
+/** "plugin:quay-forms@any" -> "plugin quay-forms"; a replacement -> its two texts. */
+export function siteChangeName(name: string): string {
+  const [kind = ""] = name.split(":", 1);
+  const subject = name.slice(kind.length + 1);
+  if (kind === "search-replace") {
+    try {
+      const [old, next] = JSON.parse(subject) as unknown[];
+      return `${String(old)} → ${String(next)}`;
+    } catch {
+      return name;
+    }
+  }
+  return kind === name ? name : `${kind} ${subject.replace(/@any$/, "")}`;
+}
 
 /** Behind the type and the name of a record in its key, where what is written down has nothing but the key. */
 const RECORD_DIGEST = / [0-9a-f]{12}(?: #\d+)?$/;
@@ -103,6 +132,24 @@ const ROOMS: Readonly<Record<string, Room>> = {
     actOf: () => "dns:route",
     command: ({ id }) => `homeport tunnel apply ${id}`,
   },
+  "wordpress:apply": {
+    apply: ({ id: plan_id }, { without_restore_point }) => api.applyWordpressPlan({ path: { plan_id }, body: { without_restore_point }, headers: once() }),
+    undo: async ({ id: plan_id }) => sitePlan(await api.undoWordpressPlan({ path: { plan_id }, headers: once() })),
+    planOf: sitePlan,
+    nameOf: siteChangeName,
+    isInterrupting: () => false,
+    actOf: () => "wordpress:apply",
+    command: ({ id }) => `homeport wordpress apply ${id}`,
+  },
+  "wordpress:mail": {
+    apply: ({ id: plan_id }) => api.applySiteMailPlan({ path: { plan_id }, body: {}, headers: once() }),
+    undo: async ({ id: plan_id }) => mailPlan(await api.undoSiteMailPlan({ path: { plan_id }, headers: once() })),
+    planOf: mailPlan,
+    permission: "wordpress:configure",
+    isInterrupting: () => false,
+    actOf: () => "wordpress:mail",
+    command: ({ changes }) => `homeport wordpress mail ${changes?.every(({ after }) => after === null) ? "remove" : "configure"}${changes?.map(({ name }) => ` ${name}`).join("") ?? ""}`,
+  },
 };
 
 export function roomOf(act: string): Room | null {
@@ -111,7 +158,8 @@ export function roomOf(act: string): Room | null {
 
 /** The plan that takes the place of one that no longer fits the world; null when that was not the problem. */
 export function newPlanIn(error: unknown): Plan | null {
-  return isProblem(error, "plan-stale") ? ((error.members["plan"] as Plan | undefined) ?? null) : null;
+  const answered = isProblem(error, "plan-stale") ? ((error.members["plan"] as Plan | undefined) ?? null) : null;
+  return answered ? (roomOf(answered.act)?.planOf?.(answered as never) ?? answered) : null;
 }
 
 /** What is wrong with records or lines that were to be planned, where that was the problem. */

@@ -6,7 +6,7 @@ import { useTranslation } from "react-i18next";
 import { Quoted } from "@/components/quoted";
 import { Status, type Tone } from "@/components/status";
 import { visible } from "@/lib/hostile-text";
-import type en from "@/locales/en.json";
+import type texts from "@/locales/backups/en.json";
 
 import { troubleOf } from "./judge";
 import type { AssetView, PointView, RunView } from "./requests";
@@ -35,7 +35,7 @@ export function useAssetName(): (asset: { kind: string; name: string }) => strin
   const { t, i18n } = useTranslation();
   return useCallback(
     ({ kind, name }) => {
-      const word = i18n.exists(`backups.asset.${kind}`) ? t(`backups.asset.${kind as keyof typeof en.backups.asset}`) : kind;
+      const word = i18n.exists(`backups.asset.${kind}`) ? t(`backups.asset.${kind as keyof typeof texts.backups.asset}`) : kind;
       return name === "" ? word : t("backups.asset.of", { kind: word, name: visible(name) });
     },
     [t, i18n],
@@ -44,14 +44,14 @@ export function useAssetName(): (asset: { kind: string; name: string }) => strin
 
 export function AssetKind({ kind }: { kind: string }): ReactNode {
   const { t, i18n } = useTranslation();
-  return i18n.exists(`backups.asset.${kind}`) ? t(`backups.asset.${kind as keyof typeof en.backups.asset}`) : <Quoted>{kind}</Quoted>;
+  return i18n.exists(`backups.asset.${kind}`) ? t(`backups.asset.${kind as keyof typeof texts.backups.asset}`) : <Quoted>{kind}</Quoted>;
 }
 
 /** How a run ended, by the table of exit codes. */
 export function RunStatus({ run: { ended_at, exit_code } }: { run: Pick<RunView, "ended_at" | "exit_code"> }): ReactNode {
   const { t, i18n } = useTranslation();
   if (exit_code === null) return <Status tone={ended_at === null ? "running" : "unknown"}>{t(ended_at === null ? "operations.state.running" : "common.unknown")}</Status>;
-  const word = i18n.exists(`backups.exit.${exit_code}`) ? t(`backups.exit.${String(exit_code) as keyof typeof en.backups.exit}`) : t("backups.exitOther", { code: exit_code });
+  const word = i18n.exists(`backups.exit.${exit_code}`) ? t(`backups.exit.${String(exit_code) as keyof typeof texts.backups.exit}`) : t("backups.exitOther", { code: exit_code });
   return <Status tone={exit_code === 0 ? "good" : "bad"}>{word}</Status>;
 }
 

@@ -12,7 +12,7 @@ import { Status } from "@/components/status";
 import { Table, type Column } from "@/components/table";
 import { Time } from "@/components/time";
 import { duration } from "@/lib/format";
-import type en from "@/locales/en.json";
+import type texts from "@/locales/backups/en.json";
 
 import { RunBy, RunStatus, useAssetName } from "./badges";
 import { flatOf } from "./judge";
@@ -98,7 +98,7 @@ export function DrillsTable({ drills }: { drills: readonly DrillView[] }): React
     {
       key: "origin",
       head: t("backups.drills.origin"),
-      cell: ({ origin }) => (i18n.exists(`backups.origin.${origin}`) ? t(`backups.origin.${origin as keyof typeof en.backups.origin}`) : <Quoted>{origin}</Quoted>),
+      cell: ({ origin }) => (i18n.exists(`backups.origin.${origin}`) ? t(`backups.origin.${origin as keyof typeof texts.backups.origin}`) : <Quoted>{origin}</Quoted>),
       spare: "md",
     },
     { key: "took", head: t("backups.took"), align: "right", cell: ({ seconds }) => <span className="whitespace-nowrap">{duration(seconds)}</span>, spare: "md" },

@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 
 import { Quoted } from "@/components/quoted";
 import { bytes, duration } from "@/lib/format";
-import type en from "@/locales/en.json";
+import type texts from "@/locales/backups/en.json";
 
 interface Measured {
   done?: number | null;
@@ -35,5 +35,5 @@ export function Progress({ done = null, total = null, unit = null, rate = null, 
 /** A step of a run; one that has no name yet shows the unit's own. */
 export function StepName({ name }: { name: string }): ReactNode {
   const { t, i18n } = useTranslation();
-  return i18n.exists(`backups.step.${name}`) ? t(`backups.step.${name as keyof typeof en.backups.step}`) : <Quoted>{name}</Quoted>;
+  return i18n.exists(`backups.step.${name}`) ? t(`backups.step.${name as keyof typeof texts.backups.step}`) : <Quoted>{name}</Quoted>;
 }

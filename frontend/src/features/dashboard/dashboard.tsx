@@ -2,6 +2,7 @@
 
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { i18n } from "i18next";
 import { TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
@@ -18,6 +19,7 @@ import { Table, type Column } from "@/components/table";
 import { MeasuredAt, Time } from "@/components/time";
 import { sessionQuery } from "@/lib/session";
 import { duration } from "@/lib/format";
+import { visible } from "@/lib/hostile-text";
 import { BACKGROUND } from "@/lib/transport";
 import type en from "@/locales/en.json";
 
@@ -79,7 +81,7 @@ function Readings({ readings }: { readings: readonly ReadingView[] }): ReactNode
       head: t("dashboard.probe"),
       cell: ({ name, detail }) => (
         <>
-          {i18n.exists(`probe.${name}`) ? t(`probe.${name as keyof typeof en.probe}`) : name}
+          {i18n.exists(`probe.${name}`) ? t(`probe.${name as keyof typeof en.probe}`) : ofOne(name, i18n)}
           {detail && (
             <span lang="en" className="block text-xs text-muted">
               <Quoted>{detail}</Quoted>
@@ -107,6 +109,13 @@ function Readings({ readings }: { readings: readonly ReadingView[] }): ReactNode
     { key: "at", head: t("dashboard.measured"), cell: ({ measured_at }) => (measured_at ? <Time value={measured_at} /> : "–"), spare: "md" },
   ];
   return <Table caption={t("dashboard.readings")} columns={columns} rows={readings} rowKey={({ name }) => name} />;
+}
+
+/** A probe of one thing of several, such as databases:blog-connections: its room's word for what is measured, and the thing. */
+function ofOne(name: string, texts: i18n): string {
+  const [, room, one, what] = /^(\w+):(.+)-(\w+)$/.exec(name) ?? [];
+  const word = texts.getResource(texts.language, "translation", `probe.${room}:*-${what}`) as string | undefined;
+  return one && word ? `${word} (${visible(one)})` : visible(name);
 }
 
 function Jobs({ jobs }: { jobs: readonly JobView[] }): ReactNode {

@@ -7,7 +7,7 @@ import { lazy, Suspense, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 
 import { Button, buttonLook } from "@/components/button";
-import { Confirm } from "@/components/confirm";
+import { CancelOperation } from "@/components/cancel-operation";
 import { CommandLine } from "@/components/copy";
 import { ItemResults } from "@/components/item-results";
 import { OperationResult } from "@/components/operation-result";
@@ -20,12 +20,12 @@ import { QueryView } from "@/components/query-view";
 import { Quoted } from "@/components/quoted";
 import { InlineError } from "@/components/states";
 import { Time } from "@/components/time";
-import { useAct } from "@/lib/act";
 import { useActName, useOperationName } from "@/lib/act-name";
 import { useNow } from "@/lib/clock";
 import { saveText } from "@/lib/download";
 import { absoluteTime, duration } from "@/lib/format";
-import { cancelOperation, operationQuery, OPERATIONS, type OperationView } from "@/lib/operations";
+import { withTexts } from "@/lib/language";
+import { operationQuery, type OperationView } from "@/lib/operations";
 import { usePermission } from "@/lib/permission";
 import { changesOf, resultsOf, roomOf, undoable } from "@/lib/plans";
 import { Problem } from "@/lib/problem";
@@ -33,6 +33,9 @@ import { restoreOf } from "@/lib/restore";
 import type en from "@/locales/en.json";
 
 const UndoDialog = lazy(async () => ({ default: (await import("@/components/plan-dialog")).UndoDialog }));
+
+const OfSites = lazy(() => withTexts(import("./of-sites"), "wordpress", "sites"));
+const SITES = /^(?:sites:apply|wordpress:update)$/; // acts whose outcome has a page of its own
 
 const FOLLOW_MS = 5_000; // the event stream is quicker, but what was asked before an event may be answered after it
 const SHOWN_ELSEWHERE = new Set(["changes", "plan_id", "undoes"]);
@@ -134,6 +137,11 @@ function Details({ operation }: { operation: OperationView }): ReactNode {
           </Panel>
         )}
         <OperationResult result={operation.result} />
+        {SITES.test(operation.act) && (
+          <Suspense>
+            <OfSites operation={operation} />
+          </Suspense>
+        )}
         <Panel
           title={t("operations.log")}
           aside={
@@ -182,7 +190,7 @@ function Detail({ name, value, act }: { name: string; value: unknown; act: strin
 function Acts({ operation }: { operation: OperationView }): ReactNode {
   return (
     <>
-      <Cancel operation={operation} />
+      <CancelOperation operation={operation} />
       <Undo operation={operation} />
       <ToRestore operation={operation} />
     </>
@@ -216,30 +224,6 @@ function Undo({ operation }: { operation: OperationView }): ReactNode {
         <Suspense>
           <UndoDialog operation={operation} onClose={() => setAsked(false)} />
         </Suspense>
-      )}
-    </>
-  );
-}
-
-function Cancel({ operation }: { operation: OperationView }): ReactNode {
-  const { t } = useTranslation();
-  const permission = usePermission("operations:cancel");
-  const [asked, setAsked] = useState(false);
-  const cancel = useAct(() => cancelOperation(operation.id), { refreshes: [OPERATIONS], onDone: () => setAsked(false) });
-  if (operation.state !== "running" || operation.cancelled_by !== null) return null;
-  return (
-    <>
-      <Button
-        disabled={!permission.isPermitted}
-        title={permission.isPermitted || !permission.role ? undefined : t("common.needsRole", { role: t(`role.${permission.role}`) })}
-        onClick={() => setAsked(true)}
-      >
-        {t("operations.cancel")}
-      </Button>
-      {asked && (
-        <Confirm title={t("operations.cancel")} verb={t("operations.cancel")} act={cancel} onConfirm={() => cancel.mutate()} onClose={() => setAsked(false)}>
-          <p>{t("operations.cancelLeaves")}</p>
-        </Confirm>
       )}
     </>
   );
