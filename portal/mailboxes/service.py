@@ -80,7 +80,8 @@ def mailboxes(session: Session, domain: str | None = None) -> list[Mailbox]:
     return [row.mailbox for row in _rows(session, domain) if row.is_own]
 
 
-def set_password(session: Session, address: Address, now: datetime, password: str) -> Mailbox:
+def set_password(session: Session, address: Address, now: datetime, password: str | None) -> Mailbox:
+    """password: as it is stored; None: nobody can log in."""
     _lock(session, address)
     mailbox = _mailbox(session, address)
     mailbox.password, mailbox.updated_at = password, now

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from kit import cli
 from kit.clock import SystemClock
@@ -188,6 +189,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     """Run `homeport` in this process, without a terminal. Settings come as environment variables, as in a shell."""
 
     def run(*arguments: str, environment: dict[str, str], stdin: str = "") -> Ended:
+        logging_of_the_test = structlog.get_config()
         with monkeypatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
@@ -196,6 +198,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
             with pytest.raises(SystemExit) as ended:
                 cli.main(arguments)
         out, err = capsys.readouterr()
+        structlog.configure(**logging_of_the_test)  # the command's goes to a stream that ends before the test does
         assert isinstance(ended.value.code, int)
         assert "Traceback" not in err
         return Ended(ended.value.code, out, err)

@@ -6,7 +6,9 @@ else has made: the caller says which are ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +18,13 @@ from portal.mailboxes.addresses import Address
 PREFIX = "wp-"  # of the local part, so that a site's account is not mistaken for a person's
 TESTS = "homeport-site-mail"  # local part of the mailbox that tests are sent to
 QUOTA_BYTES = 16 * 1024**2
+
+
+class State(NamedTuple):
+    """password: as it is stored; None: nobody can log in."""
+
+    password: str | None
+    is_active: bool
 
 
 def address_of(site: str, domain: str) -> Address:
@@ -30,21 +39,46 @@ def taken(session: Session, address: Address, *, is_ours: bool) -> str:
     aliases = {row.address for row in service.aliases(session, address.domain)}
     if str(address) in aliases:
         return f"{address} is somebody's alias"
-    return (
-        f"{address} is a mailbox that was not made for this site" if str(address) in mailboxes and not is_ours else ""
-    )
+    return _not_ours(address) if str(address) in mailboxes and not is_ours else ""
 
 
-def give(session: Session, address: Address, password: str, now: datetime, *, may_send: bool = True) -> None:
-    """Make the mailbox, or enable the one that is there, with this password as it is stored. Raise service.Refused."""
-    if any(mailbox.address == str(address) for mailbox in service.mailboxes(session, address.domain)):
-        service.set_active(session, address, now, is_active=True)
-        service.set_password(session, address, now, password)
-    else:
+def give(
+    session: Session, address: Address, password: str, now: datetime, *, is_ours: bool = True, may_send: bool = True
+) -> None:
+    """Make the mailbox, or enable the one that is there and ours, with this password as it is stored.
+
+    raises   service.Refused
+    """
+    if str(address) not in states(session, [str(address)]):
         service.add_mailbox(session, address, now, password=password, quota_bytes=QUOTA_BYTES, may_send=may_send)
+        return
+    if not is_ours:
+        raise service.Refused(_not_ours(address))
+    service.set_active(session, address, now, is_active=True)
+    service.set_password(session, address, now, password)
 
 
 def disable(session: Session, address: Address, now: datetime) -> None:
     """Let nobody log in any more; what is not there stays so."""
-    if any(mailbox.address == str(address) for mailbox in service.mailboxes(session, address.domain)):
+    if str(address) in states(session, [str(address)]):
         service.set_active(session, address, now, is_active=False)
+
+
+def states(session: Session, addresses: Iterable[str]) -> dict[str, State]:
+    """How the mailboxes among these are now; what is not there is left out."""
+    asked = set(addresses)
+    found = {mailbox.address: mailbox for mailbox in service.mailboxes(session)}
+    return {address: State(found[address].password, found[address].is_active) for address in asked & found.keys()}
+
+
+def put_back(session: Session, addresses: Iterable[str], before: dict[str, State], now: datetime) -> None:
+    """Let mailboxes be as they were; those that were not there are disabled."""
+    for name in sorted(states(session, addresses)):
+        address = Address.parse(name)
+        if name in before:
+            service.set_password(session, address, now, before[name].password)
+        service.set_active(session, address, now, is_active=name in before and before[name].is_active)
+
+
+def _not_ours(address: Address) -> str:
+    return f"{address} is a mailbox that was not made for this site"

@@ -12,13 +12,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from kit.clock import Clock, now_utc
-from kit.problem import Problem
+from kit.logging import get_logger
 from portal.broker import schemas
 from portal.db import Database
 from portal.integrations.site_files import SiteFiles
@@ -31,6 +32,9 @@ from portal.recipes.site_mail import accounts
 from portal.recipes.site_mail.models import SiteMailAccountRow
 from portal.recipes.site_mail.problems import SiteMailConflict
 from portal.wordpress.sites import Site, Sites
+from portal.wordpress.whole import whole
+
+log = get_logger()
 
 PASSWORD_BYTES = 24
 
@@ -41,6 +45,19 @@ class Shared:
 
     user: str
     password: str
+
+
+@dataclass
+class _Begun:
+    """
+    site             as it was
+    states           of the accounts that were made for it before
+    is_tree_reached  whether its tree may have another login by now
+    """
+
+    site: Site
+    states: dict[str, accounts.State]
+    is_tree_reached: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,26 +81,57 @@ class SiteMailWork:
         return {name: dict(mail) for name in names if (mail := known.get(name)) is not None}
 
     async def put(self, order: Order, progress: Progress) -> Mapping[str, Any]:
-        done: list[str] = []
-        for change in order.changes:
-            site = await self.sites.active(change.name)
-            progress.at(len(done), of=len(order.changes))
-            if change.after is None:
-                await self._remove(site, progress)
-            else:
-                await self._configure(site, change.after, progress)
-            done.append(site.name)
-        progress.at(len(done), of=len(order.changes))
-        return {"sites": done}
+        """All of them, or none: where one cannot be done, those before it send again as they did, or nothing at all."""
+        begun: list[_Begun] = []
+        try:
+            for change in order.changes:
+                progress.at(len(begun), of=len(order.changes))
+                site = await self.sites.active(change.name)
+                begun.append(_Begun(site, await self._states(site)))
+                await whole(self._changed(begun[-1], change.after, progress))
+        except BaseException:
+            await whole(self._back(begun, progress))
+            raise
+        progress.at(len(begun), of=len(order.changes))
+        return {"sites": [each.site.name for each in begun]}
+
+    async def end(self, site: Site) -> None:
+        """Disable all that were made for this site. Its tree keeps their passwords, wherever it lies."""
+        await self._disabled(site, "")
+
+    async def taken(self, site: Site, address: Address) -> str:
+        """Why a site cannot have an address of ours; "" when it can."""
+        if self.mail is None:
+            return "there is no mail server's database"
+        is_ours = str(address) in await self._ours(site)
+        return await self.mail.read(lambda session: accounts.taken(session, address, is_ours=is_ours))
 
     # -- one site -----------------------------------------------------------------------------------------------------
 
-    async def _configure(self, site: Site, wanted: Mapping[str, Any], progress: Progress) -> None:
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
-        if wanted["source"] == "mailbox":
-            await self._give_account(site, str(wanted["account"]), password, progress)
-        elif self.shared is not None:
-            password = self.shared.password
+    async def _changed(self, begun: _Begun, wanted: Value, progress: Progress) -> None:
+        site, password = begun.site, None
+        if wanted is not None:
+            password = self._password(wanted)
+            if wanted["source"] == "mailbox":
+                await self._give_account(site, Address.parse(str(wanted["account"])), password, progress)
+        begun.is_tree_reached = True
+        await self._write(site, wanted, password)
+        await self.sites.change(site.name, mail=None if wanted is None else dict(wanted))
+        for account in await self._disabled(site, "" if wanted is None else str(wanted["account"])):
+            progress.note(f"disabled {account}")
+        sends = "sends no mail through our server any more" if wanted is None else f"sends as {wanted['sender']}"
+        progress.note(f"{site.name} {sends}")
+
+    def _password(self, wanted: Mapping[str, Any]) -> str:
+        if wanted["source"] == "mailbox" or self.shared is None:
+            return secrets.token_urlsafe(PASSWORD_BYTES)
+        return self.shared.password
+
+    async def _write(self, site: Site, wanted: Value, password: str | None) -> None:
+        """The login into the site's tree, or none."""
+        if wanted is None or password is None:
+            await self.site_files.secrets(site.name, site.uid, schemas.Secrets(url=site.url, drop_mail=True))
+            return
         login = schemas.MailLogin(
             host=self.host,
             port=self.port,
@@ -92,76 +140,82 @@ class SiteMailWork:
             sender=wanted["sender"],
             sender_name=wanted["sender_name"],
         )
-        try:
-            await self.site_files.secrets(site.name, site.uid, schemas.Secrets(url=site.url, mail=login))
-            await self.sites.change(site.name, mail=dict(wanted))
-        except BaseException:
-            if site.mail is None:  # else the login that it had is not known here: only doing it again helps
-                await self._take_back(site, progress)
-            raise
-        await self._disable_others(site, str(wanted["account"]), progress)
-        progress.note(f"{site.name} sends as {wanted['sender']}")
+        await self.site_files.secrets(site.name, site.uid, schemas.Secrets(url=site.url, mail=login))
 
-    async def _take_back(self, site: Site, progress: Progress) -> None:
-        """A site that sent nothing before sends nothing again. Its tree may have the login or not: nobody was told."""
-        try:
-            await self.site_files.secrets(site.name, site.uid, schemas.Secrets(url=site.url, drop_mail=True))
-        except (Problem, OSError) as error:
-            progress.note(f"{site.name} may have kept a login, which is disabled: {type(error).__name__}")
-        await self.sites.change(site.name, mail=None)
-        await self._disable_others(site, "", progress)
-
-    async def _remove(self, site: Site, progress: Progress) -> None:
-        await self.site_files.secrets(site.name, site.uid, schemas.Secrets(url=site.url, drop_mail=True))
-        await self.sites.change(site.name, mail=None)
-        await self._disable_others(site, "", progress)
-        progress.note(f"{site.name} sends no mail through our server any more")
-
-    async def _give_account(self, site: Site, account: str, password: str, progress: Progress) -> None:
+    async def _give_account(self, site: Site, address: Address, password: str, progress: Progress) -> None:
         """Recorded before it is made: what is ours must be known also when this is cut off in between."""
         assert self.mail is not None  # the plan would not name a mailbox
-        address = Address.parse(account)
         if why := await self.taken(site, address):
             raise SiteMailConflict(f"{site.name}: {why}", conflicts=[why])
         now = now_utc(self.clock)
         stored = await progress.in_thread(passwords.hashed, password, address.local)
+        is_ours = str(address) in await self._ours(site)
         row = SiteMailAccountRow(address=str(address), uid=site.uid, made_at=now)
         await self.db.run(lambda session: session.merge(row))
         try:
-            await self.mail.run(lambda session: accounts.give(session, address, stored, now))
+            await self.mail.run(lambda session: accounts.give(session, address, stored, now, is_ours=is_ours))
         except service.Refused as error:
+            if not is_ours:  # somebody was faster: it is not to be mistaken for ours
+                await self.db.run(lambda session: forget(session, str(address)))
             raise SiteMailConflict(f"{site.name}: {error}", conflicts=[str(error)]) from error
 
-    async def _disable_others(self, site: Site, keep: str, progress: Progress) -> None:
-        """Those that were made for this site, and that it does not send as any more."""
-        for account in await self._disabled(site, keep):
-            progress.note(f"disabled {account}")
-
-    async def end(self, site: Site) -> None:
-        """Disable all that were made for this site. Its tree keeps their passwords, wherever it lies."""
-        await self._disabled(site, "")
-
     async def _disabled(self, site: Site, keep: str) -> list[str]:
+        """Disable those that were made for this site but one, and return them."""
         if self.mail is None:
             return []
         now = now_utc(self.clock)
-        others = [each for each in await self.db.read(lambda session: made_for(session, site.uid)) if each != keep]
-        for account in others:
-            await self._disable(Address.parse(account), now)
-        return others
+        others = [Address.parse(each) for each in await self._ours(site) if each != keep]
+        for address in others:
+            await self.mail.run(partial(accounts.disable, address=address, now=now))
+        return [str(each) for each in others]
 
-    async def _disable(self, address: Address, now: Any) -> None:
-        assert self.mail is not None
-        await self.mail.run(lambda session: accounts.disable(session, address, now))
+    # -- the way back -------------------------------------------------------------------------------------------------
 
-    async def taken(self, site: Site, address: Address) -> str:
-        """Why a site cannot have an address of ours; "" when it can."""
+    async def _back(self, begun: Sequence[_Begun], progress: Progress) -> None:
+        """What has led here is what the operation ends with; what fails on the way back is told beside it."""
+        for each in reversed(begun):
+            try:
+                await self._put_back(each, progress)
+            except Exception as error:
+                log.error("site_mail_not_put_back", site=each.site.name, error=type(error).__name__, exc_info=error)
+                progress.note(f"{each.site.name} may be left with a login that does not fit: configure its mail again")
+            else:
+                progress.note(f"{each.site.name} sends as it did before")
+
+    async def _put_back(self, begun: _Begun, progress: Progress) -> None:
+        """The accounts first, as they were: where the tree was never changed, its login fits again, whatever follows.
+
+        The login that the tree had is not known here. So the site that had one gets another password, in the tree
+        before it gets it at the server.
+        """
+        site = begun.site
+        if self.mail is not None:
+            ours, now = await self._ours(site), now_utc(self.clock)
+            await self.mail.run(lambda session: accounts.put_back(session, ours, begun.states, now))
+        if not begun.is_tree_reached:
+            return
+        await self.sites.change(site.name, mail=site.mail)
+        password = None if site.mail is None else self._password(site.mail)
+        await self._write(site, site.mail, password)
+        if site.mail is not None and password is not None and site.mail["source"] == "mailbox":
+            await self._give_account(site, Address.parse(str(site.mail["account"])), password, progress)
+
+    # -- what they share ----------------------------------------------------------------------------------------------
+
+    async def _states(self, site: Site) -> dict[str, accounts.State]:
         if self.mail is None:
-            return "there is no mail server's database"
-        is_ours = str(address) in await self.db.read(lambda session: made_for(session, site.uid))
-        return await self.mail.read(lambda session: accounts.taken(session, address, is_ours=is_ours))
+            return {}
+        ours = await self._ours(site)
+        return await self.mail.read(lambda session: accounts.states(session, ours))
+
+    async def _ours(self, site: Site) -> list[str]:
+        return await self.db.read(lambda session: made_for(session, site.uid))
 
 
 def made_for(session: Session, uid: int) -> list[str]:
     found = session.scalars(select(SiteMailAccountRow.address).where(SiteMailAccountRow.uid == uid))
     return sorted(found)
+
+
+def forget(session: Session, address: str) -> None:
+    session.execute(delete(SiteMailAccountRow).where(SiteMailAccountRow.address == address))

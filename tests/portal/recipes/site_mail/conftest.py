@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from kit.clock import SystemClock
 from portal.broker.client import Broker
+from portal.mailboxes.passwords import SCHEME
 from portal.operations.hub import Hub
 from portal.operations.plans import Plans
 from portal.operations.runner import Operation, Runner
@@ -31,7 +34,7 @@ from tests.services.fleet import Fleet
 from tests.services.fleet_site import SUBMISSION_PORT
 from tests.services.postfix import Postfix
 
-DOMAIN = "sites.example"
+DOMAIN, OTHER_DOMAIN = "sites.example", "others.example"
 SUBMISSION = """
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
@@ -125,8 +128,27 @@ class World:
     def mailboxes(self) -> dict[str, bool]:
         """The accounts of sites, and whether somebody can log in."""
         statement = "SELECT a.address, m.is_active FROM mailboxes m JOIN addresses a ON a.mailbox_id = m.id"
-        statement += f" WHERE a.address LIKE 'wp-%%@{DOMAIN}'"
+        statement += " WHERE a.address LIKE 'wp-%%'"
         return {address: bool(is_active) for address, is_active in self.mail_db.ask("mail_owner", statement)}
+
+    async def senders(self, *sites: str) -> dict[str, str | None]:
+        """The domain each site can really send from: its tree's login fits the one account of it that is enabled."""
+        return {site: await self._sender(site) for site in sites}
+
+    async def _sender(self, site: str) -> str | None:
+        statement = "SELECT a.address, m.password FROM mailboxes m JOIN addresses a ON a.mailbox_id = m.id"
+        statement += f" WHERE a.address LIKE 'wp-{site}@%%' AND m.is_active"
+        enabled = dict(self.mail_db.ask("mail_owner", statement))
+        told = (await self.wordpress.sites.get(site)).mail
+        if not self.login(site).exists():
+            assert (told, enabled) == (None, {})
+            return None
+        login = json.loads(self.login(site).read_text())
+        assert told is not None
+        assert (login["user"], login["sender_name"]) == (told["account"], told["sender_name"])
+        assert enabled.keys() == {login["user"]}
+        assert PasswordHasher().verify(enabled[login["user"]].removeprefix(SCHEME), login["password"])
+        return "@" + str(login["user"]).partition("@")[2]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +169,8 @@ def submission(mail_dovecot: Dovecot, fleet: Fleet, tmp_path_factory: pytest.Tem
 @pytest.fixture
 def way(submission: Submission, mail_dovecot: Dovecot, mail_db: MailDb) -> Iterator[dict[str, Any]]:
     """The way from a site into its mailbox; the settings for it."""
-    mail_db.done("domain", "add", DOMAIN)
+    for domain in (DOMAIN, OTHER_DOMAIN):
+        mail_db.done("domain", "add", domain)
     with Accounts(mail_dovecot, mail_db):
         yield {
             "site_mail_host": "mail-postfix",

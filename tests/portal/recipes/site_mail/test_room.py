@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from portal.integrations.site_files import SiteFiles
+from portal.integrations.site_files import SiteFiles, SiteFilesRefused
+from portal.mailboxes import passwords
 from portal.recipes.site_mail.problems import SiteMailConflict, SiteMailNotConfigured, SiteMailNotReady
+from portal.recipes.site_mail.work import SiteMailWork
 from portal.wordpress.sites import NoSuchSite, Sites
 from tests.portal.mailboxes.conftest import MailDb
-from tests.portal.recipes.site_mail.conftest import DOMAIN, World, standing
+from tests.portal.recipes.site_mail.conftest import DOMAIN, OTHER_DOMAIN, World, standing
 from tests.portal.wordpress.conftest import ANNA
 from tests.services.dovecot import Dovecot, Mailbox
 from tests.services.fleet import Fleet
@@ -105,30 +107,118 @@ async def test_taking_it_back_disables_the_account_and_gives_it_again(world: Wor
     assert {view.site: view.sender for view in (await world.mail.sites()).sites}["cedar"] is None
 
 
-@pytest.mark.parametrize(("owner", "step"), [(SiteFiles, "secrets"), (Sites, "change")])
-async def test_step_that_fails_after_its_act_leaves_a_site_that_sends_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
-) -> None:
-    before, real = (await world.wordpress.sites.get("cedar")).mail, getattr(owner, step)
-    failures = [SiteMailConflict("the disk is gone", conflicts=[])]
+def fails(monkeypatch: pytest.MonkeyPatch, owner: type, step: str, when: str, *, site: str) -> None:
+    """Let a step on a site fail once, before its act or after it."""
+    real, failures = getattr(owner, step), [SiteMailConflict("the disk is gone", conflicts=[])]
+
+    def is_meant(given: tuple[Any, ...]) -> bool:
+        return bool(failures) and site in {getattr(each, "name", each) for each in given[:1]}
 
     async def broken(self: Any, *given: Any, **named: Any) -> Any:
+        if when == "before" and is_meant(given):
+            raise failures.pop()
         done = await real(self, *given, **named)
-        if failures:
+        if is_meant(given):
             raise failures.pop()
         return done
 
+    monkeypatch.setattr(owner, step, broken)
+
+
+STEPS = [(SiteMailWork, "_give_account"), (SiteFiles, "secrets"), (Sites, "change"), (SiteMailWork, "_disabled")]
+FAULTS = [(owner, step, when) for owner, step in STEPS for when in ("before", "after")]
+
+
+@pytest.mark.parametrize(("owner", "step", "when"), FAULTS)
+@pytest.mark.parametrize("start", [None, DOMAIN], ids=["sent-nothing", "sent-already"])
+async def test_fault_at_any_step_leaves_every_site_sending_as_it_did(
+    world: World, monkeypatch: pytest.MonkeyPatch, start: str | None, owner: type, step: str, when: str
+) -> None:
+    """The second of two sites, so that also one that was done already goes back."""
+    both = ["birch", "cedar"]
+    if start is not None:
+        await world.done(sites=both, domain=start)
+    before = await world.senders(*both)
     with monkeypatch.context() as patched:
-        patched.setattr(owner, step, broken)
+        fails(patched, owner, step, when, site="cedar")
+        ended = await world.applied(await world.plan(sites=both, domain=OTHER_DOMAIN))
+    assert (ended.state, ended.error["detail"]) == ("failed", "the disk is gone")
+    assert await world.senders(*both) == before == dict.fromkeys(both, start and f"@{start}")
+    await world.done(sites=both, domain=OTHER_DOMAIN)
+    assert await world.senders(*both) == dict.fromkeys(both, f"@{OTHER_DOMAIN}")
+    await world.done(act="remove", sites=both)
+
+
+@pytest.mark.parametrize(("owner", "step", "when"), FAULTS)
+async def test_fault_in_another_login_of_the_same_account_leaves_one_that_fits(
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, when: str
+) -> None:
+    await world.done(sites=["cedar"], domain=DOMAIN)
+    mail = (await world.wordpress.sites.get("cedar")).mail
+    assert mail is not None
+    former = dict(mail) | {"sender_name": "of old"}
+    await world.wordpress.sites.change("cedar", mail=former)
+    login = json.loads(world.login("cedar").read_text())
+    world.login("cedar").write_text(json.dumps(login | {"sender_name": "of old"}))
+    with monkeypatch.context() as patched:
+        fails(patched, owner, step, when, site="cedar")
         ended = await world.applied(await world.plan(sites=["cedar"], domain=DOMAIN))
     assert ended.state == "failed"
-    assert before is None
-    assert not world.login("cedar").exists()
-    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": False}
-    assert {view.site: view.sender for view in (await world.mail.sites()).sites}["cedar"] is None
-    await world.done(sites=["cedar"], domain=DOMAIN)
-    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": True}
+    assert (await world.wordpress.sites.get("cedar")).mail == former
+    assert await world.senders("cedar") == {"cedar": f"@{DOMAIN}"}
     await world.done(act="remove", sites=["cedar"])
+
+
+@pytest.mark.parametrize(("owner", "step", "when"), [fault for fault in FAULTS if fault[1] != "_give_account"])
+async def test_fault_while_it_is_taken_from_a_site_leaves_it_sending(
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, when: str
+) -> None:
+    await world.done(sites=["cedar"], domain=DOMAIN)
+    with monkeypatch.context() as patched:
+        fails(patched, owner, step, when, site="cedar")
+        ended = await world.applied(await world.plan(act="remove", sites=["cedar"]))
+    assert ended.state == "failed"
+    assert await world.senders("cedar") == {"cedar": f"@{DOMAIN}"}
+    await world.done(act="remove", sites=["cedar"])
+    assert await world.senders("cedar") == {"cedar": None}
+
+
+async def test_tree_that_cannot_be_written_keeps_a_login_that_fits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither forth nor back, as while blog-site-files is away."""
+    await world.done(sites=["cedar"], domain=DOMAIN)
+    before = world.login("cedar").read_bytes()
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise SiteFilesRefused("no space left", code="failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SiteFiles, "secrets", refuse)
+        ended = await world.applied(await world.plan(sites=["cedar"], domain=OTHER_DOMAIN))
+    assert "configure its mail again" in ended.report.lines[-1].text
+    assert world.login("cedar").read_bytes() == before
+    assert await world.senders("cedar") == {"cedar": f"@{DOMAIN}"}
+    await world.done(act="remove", sites=["cedar"])
+
+
+async def test_mailbox_that_somebody_makes_meanwhile_stays_theirs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, hashed = await world.plan(sites=["alder"], domain=OTHER_DOMAIN), passwords.hashed
+
+    def meanwhile(password: str, local: str) -> str:
+        world.mail_db.done("add", f"wp-alder@{OTHER_DOMAIN}", "--no-login")
+        return hashed(password, local)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords, "hashed", meanwhile)
+        ended = await world.applied(plan)
+    assert "not made for this site" in ended.error["detail"]
+    assert world.mailboxes()[f"wp-alder@{OTHER_DOMAIN}"] is True
+    assert world.mail_db.ask("mail_owner", "SELECT COUNT(*) FROM mailboxes WHERE password IS NULL") == [(1,)]
+    with pytest.raises(SiteMailConflict, match="not made for this site"):
+        await world.plan(sites=["alder"], domain=OTHER_DOMAIN)
 
 
 async def test_somebody_elses_mailbox_is_not_taken(world: World) -> None:
