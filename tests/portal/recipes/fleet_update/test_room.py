@@ -20,10 +20,12 @@ from portal.operations.journal import TargetBusy
 from portal.operations.plans import PlanStale
 from portal.operations.records import Filter
 from portal.recipes.fleet_update import one_site, store, work
-from portal.recipes.fleet_update.one_site import Checks
+from portal.recipes.fleet_update.one_site import Checks, OneSite
+from portal.recipes.fleet_update.points import BackupPoints
 from portal.recipes.fleet_update.problems import UpdateNotFound, UpdateNotReady
 from portal.recipes.fleet_update.recheck import Recheck
 from portal.recipes.fleet_update.schemas import UpdateReport
+from portal.wordpress.serving import Serving
 from portal.wordpress.wp import WpCommands
 from tests.portal.recipes.fleet_update.conftest import Units, World, standing
 from tests.portal.wordpress.conftest import ANNA
@@ -162,6 +164,83 @@ async def test_ill_site_is_not_updated(world: World, version: str) -> None:
     assert not await world.is_maintained("cedar")
 
 
+def fails(monkeypatch: pytest.MonkeyPatch, owner: type, step: str, when: str, *, nth: int = 1) -> None:
+    """Let the nth call of a step break, before its act or after it, with what nobody has foreseen."""
+    real, calls = getattr(owner, step), itertools.count(1)
+
+    async def broken(self: Any, *given: Any, **named: Any) -> Any:
+        is_meant = next(calls) == nth
+        if is_meant and when == "before":
+            raise OSError("the disk is gone")
+        done = await real(self, *given, **named)
+        if is_meant:
+            raise OSError("the disk is gone")
+        return done
+
+    monkeypatch.setattr(owner, step, broken)
+
+
+BOTH = ("before", "after")
+UNTOUCHED = [  # what breaks here is found before anything of the site has changed
+    *((BackupPoints, "at_work", 1, when) for when in BOTH),
+    *((Checks, "before", 1, when) for when in BOTH),
+    *((Serving, "maintain", 1, when) for when in BOTH),
+    *((OneSite, "_checksum", 1, when) for when in BOTH),
+    *((BackupPoints, "make", 1, when) for when in BOTH),
+    (BackupPoints, "kept_off", 1, "before"),
+]
+TOUCHED = [
+    *((WpCommands, "update", 1, when) for when in BOTH),
+    *((WpCommands, "flush_cache", 1, when) for when in BOTH),
+    *((Checks, "origin", 1, when) for when in BOTH),
+    (OneSite, "_behind", 1, "before"),
+    *((Serving, "maintain", 2, when) for when in BOTH),
+    *((Checks, "public", 1, when) for when in BOTH),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "step", "nth", "when", "state"),
+    [*((*fault, "not_begun") for fault in UNTOUCHED), *((*fault, "rolled_back") for fault in TOUCHED)],
+)
+async def test_fault_at_any_step_leaves_the_site_as_it_was(
+    world: World, version: str, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, nth: int, when: str, state: str
+) -> None:
+    monkeypatch.setattr(one_site, "SETTLE_S", 0.1)  # neither version is seen on a page
+    world.fleet.add_plugin_update(FORMS, version)
+    plan = await world.plan(sites=["cedar", "birch"], **PLUGINS)
+    warm(world, "birch", "cedar")
+    before = state_of(world, "birch", "cedar")
+    fails(monkeypatch, owner, step, when, nth=nth)
+    operation, report = await world.applied(plan)
+    assert operation.state == "failed"
+    assert [(site.site, site.state) for site in report.sites] == [("birch", state), ("cedar", "not_begun")]
+    assert report.state == "stopped"
+    assert state == "not_begun" or "an error of the portal's own" in report.sites[0].reason
+    assert state_of(world, "birch", "cedar") == before
+    for site in ("birch", "cedar"):
+        assert not await world.is_maintained(site)
+        with (await site_lock(world.units.directory, site, within_s=0)) or pytest.fail("nobody lets go of it"):
+            pass
+    assert world.fleet.page("birch")[0] == 200
+
+
+@pytest.mark.parametrize("when", BOTH)
+async def test_what_cannot_be_written_down_at_the_end_leaves_a_whole_site(
+    world: World, version: str, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Its update is through and visitors are back in: it is not taken from them for a line in a table."""
+    monkeypatch.setattr(one_site, "SETTLE_S", 0.1)
+    world.fleet.add_plugin_update(FORMS, version)
+    plan = await world.plan(sites=["cedar"], **PLUGINS)
+    fails(monkeypatch, OneSite, "_ended", when)
+    _, report = await world.applied(plan)
+    assert [site.state for site in report.sites] == ["unknown" if when == "before" else "updated"]
+    assert report.state == "stopped"
+    assert not await world.is_maintained("cedar")
+    assert eventually(partial(shows, world, "cedar", f"{FORMS} {version}"))
+
+
 async def test_cancelled_update_brings_its_site_back(
     world: World, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,26 +262,6 @@ async def test_cancelled_update_brings_its_site_back(
     assert [(site.state, site.reason) for site in report.sites] == [("rolled_back", "it was cancelled")]
     with (await site_lock(world.units.directory, "cedar", within_s=0)) or pytest.fail("nobody lets go of it"):
         pass
-    assert state_of(world, "cedar") == before
-    assert not await world.is_maintained("cedar")
-
-
-async def test_defect_of_the_portals_own_brings_its_site_back_too(
-    world: World, version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.fleet.add_plugin_update(FORMS, version)
-    plan = await world.plan(sites=["cedar"], **PLUGINS)
-    warm(world, "cedar")
-    before = state_of(world, "cedar")
-
-    async def break_off(*_: object) -> None:
-        raise KeyError("nobody has thought of it")
-
-    monkeypatch.setattr(one_site, "SETTLE_S", 0.1)  # neither version is seen on a page
-    monkeypatch.setattr(WpCommands, "flush_cache", break_off)  # the update is there by then
-    _, report = await world.applied(plan)
-    assert [site.state for site in report.sites] == ["rolled_back"]
-    assert "an error of the portal's own" in report.sites[0].reason
     assert state_of(world, "cedar") == before
     assert not await world.is_maintained("cedar")
 
@@ -288,6 +347,28 @@ async def test_harm_between_the_rings_stops_the_rest_and_names_the_point(
     assert str(birch.point) in birch.reason
     assert "harmed after its update: origin / answered 200 before" in birch.reason
     world.fleet.add_plugin("birch", FORMS, version)
+
+
+async def test_portal_stopped_between_two_rings_begins_no_further_one(
+    fleet: Fleet, units: Units, edge: PublicEdge, database_url: str, tmp_path: Path, version: str, monkeypatch: Any
+) -> None:
+    """Whatever happened to the first ring meanwhile, nobody has watched it."""
+    monkeypatch.setattr(one_site, "SETTLE_S", 0.1)
+    fleet.add_plugin_update(FORMS, version)
+    async with standing(database_url, tmp_path, fleet, units, edge) as world:
+        await world.ring("birch", 1)
+        update_id = await world.begun(await world.plan(sites=["birch", "cedar"], soak_minutes=5, **PLUGINS))
+        await until(world, update_id, lambda report: report.state == "soaking")
+        before = state_of(world, "cedar")
+    async with standing(database_url, tmp_path, fleet, units, edge, is_first=False) as world:
+        await world.runner.recovered()
+        await world.updates.jobs[0].work()
+        report = await world.updates.update(update_id)
+        assert (report.state, report.stopped) == ("stopped", "the portal stopped")
+        assert [(site.site, site.state) for site in report.sites] == [("birch", "updated"), ("cedar", "not_begun")]
+        assert state_of(world, "cedar") == before
+        for site in ("birch", "cedar"):
+            assert not await world.is_maintained(site)
 
 
 async def test_stopped_portal_leaves_what_it_was_at_and_the_next_one_looks(
