@@ -95,7 +95,7 @@ class Blog:
         site_mail = SiteMail.of(wordpress, db, runner, plans, clock, settings)
         stack.push_async_callback(site_mail.close)
         recipes = SiteRecipes.of(
-            settings, db, runner, plans, clock, seal, wordpress, databases, tunnels, end_mail=site_mail.end
+            settings, db, runner, plans, clock, seal, wordpress, databases, tunnels, mail=site_mail
         )
 
         async def owners() -> Sequence[SiteDatabase]:

@@ -97,13 +97,14 @@ class Secrets(Message):
         return self
 
 
-SiteAction = Literal["create", "import", "remove", "keep", "put-back", "forget", "secrets", "measure"]
+SiteAction = Literal["create", "import", "remove", "bring-back", "keep", "put-back", "forget", "secrets", "measure"]
 
 # What each action is told beside the site: what it must be, and what it may be.
 SITE_FILES_FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "create": (frozenset({"secrets"}), frozenset({"hostnames"})),
     "import": (frozenset({"archive", "secrets"}), frozenset()),
-    "remove": (frozenset(), frozenset()),
+    "remove": (frozenset({"id"}), frozenset()),
+    "bring-back": (frozenset({"id"}), frozenset()),
     "keep": (frozenset({"kind", "slug", "id"}), frozenset()),
     "put-back": (frozenset({"kind", "slug", "id"}), frozenset()),
     "forget": (frozenset({"id"}), frozenset()),
@@ -118,7 +119,7 @@ class SiteFiles(Request):
 
     create     a new tree with its secrets; refused when there is one. hostnames: further names of the site
     import     likewise, with what an archive of the import directory holds
-    remove     puts the tree aside; nothing is deleted
+    remove     puts the tree aside, under an id; nothing is deleted. bring-back returns it
     keep       copies a plugin or theme to `kept/<id>`, put-back returns it from there, forget drops what `id` kept
     secrets    writes parts of `private/` anew; renew_salts ends every login
     measure    counts files and bytes

@@ -63,10 +63,14 @@ class SiteFiles:
             str(said["table_prefix"]), int(said["files"]), int(said["bytes"]), tuple(map(str, said["skipped"]))
         )
 
-    async def remove(self, site: str, uid: int) -> str:
-        """Put the tree aside and return under which name."""
-        said = await self._done(schemas.SiteFiles(action="remove", site=site, uid=uid, timeout_s=TREE_S))
+    async def remove(self, site: str, uid: int, removal_id: str) -> str:
+        """Put the tree aside and return under which name. removal_id: of lower-case letters, digits and dashes."""
+        said = await self._done(schemas.SiteFiles(action="remove", site=site, uid=uid, id=removal_id, timeout_s=TREE_S))
         return str(said["removed_as"])
+
+    async def bring_back(self, site: str, uid: int, removal_id: str) -> None:
+        """Return the tree that was put aside under this id; one that is there stays."""
+        await self._done(schemas.SiteFiles(action="bring-back", site=site, uid=uid, id=removal_id, timeout_s=TREE_S))
 
     async def keep(self, site: str, uid: int, kind: Kind, slug: str, keep_id: str) -> None:
         """Copy a plugin or theme aside, under an id of lower-case letters, digits and dashes."""

@@ -190,6 +190,10 @@ class Sites:
         self.on_remove(name)
         return site
 
+    async def bring_back(self, uid: int, hostnames: Sequence[str], state: State) -> Site:
+        """Let a removed site be one again; one that never went stays as it is. Raise SiteExists, HostnameTaken."""
+        return await self._database.run(lambda session: _bring_back(session, uid, hostnames, state))
+
 
 def _add(session: Session, new: NewSite, operation_id: str | None, now: datetime) -> Site:
     if session.scalar(select(SiteRow.uid).where(SiteRow.live_name == new.name)) is not None:
@@ -249,6 +253,18 @@ def _remove(session: Session, name: str, now: datetime) -> Site:
     row.state, row.live_name, row.removed_at, row.is_served = "removed", None, now, False
     session.flush()
     return replace(site, state="removed", removed_at=now, is_served=False)
+
+
+def _bring_back(session: Session, uid: int, hostnames: Sequence[str], state: State) -> Site:
+    row = session.get_one(SiteRow, uid, with_for_update=True)
+    if row.live_name is None:
+        if session.scalar(select(SiteRow.uid).where(SiteRow.live_name == row.name)) is not None:
+            raise SiteExists(f"there is a site called {row.name}")
+        _require_free(session, hostnames, uid)
+        row.state, row.live_name, row.removed_at = state, row.name, None
+        session.flush()
+        _put_hostnames(session, uid, hostnames)
+    return _site(session, row)
 
 
 def _row(session: Session, name: str, *, is_locked: bool = False) -> SiteRow:

@@ -221,9 +221,9 @@ def test_tree_of_another_uid_is_in_the_way(host: Host, tree: Path) -> None:
     assert owners(host.sites) == before
 
 
-@pytest.mark.parametrize("action", ["remove", "measure", "forget"])
+@pytest.mark.parametrize("action", ["remove", "bring-back", "measure", "forget"])
 def test_what_is_not_there_is_missing_and_what_is_anothers_is_not_touched(host: Host, tree: Path, action: str) -> None:
-    fields: dict[str, Any] = {"id": "op-1"} if action == "forget" else {}
+    fields: dict[str, Any] = {} if action == "measure" else {"id": "op-1"}
     assert host.ask(action, site="nobody", **fields)["error"] == "missing"
     before = contents(tree)
     assert host.ask(action, uid=OTHER, **fields)["error"] == "unsafe"
@@ -545,11 +545,39 @@ def test_archive_of_directories_alone_has_a_limit_too(host: Host, tree: Path) ->
 
 def test_removed_tree_is_put_aside_whole(host: Host, tree: Path) -> None:
     before = contents(tree)
-    name = host.ask("remove")["removed_as"]
+    name = host.ask("remove", id="01abc")["removed_as"]
     assert not tree.exists()
     assert contents(host.sites / ".removed" / name) == before
     host.ask("create", secrets=given_secrets())
-    assert host.ask("remove")["removed_as"] != name
+    assert host.ask("remove", id="01abc")["removed_as"] != name
+
+
+def test_removed_tree_comes_back_by_its_id_as_it_was(host: Host, tree: Path) -> None:
+    before = contents(tree)
+    assert host.ask("bring-back", id="01abc")["was_removed"] is False  # it never went
+    host.ask("remove", id="01abc")
+    host.ask("create", secrets=given_secrets())
+    assert host.ask("bring-back", id="01abc")["was_removed"] is False  # another one is there by now
+    host.ask("remove", id="02def")
+    for wrong in ("abc", "01", "-01abc", "03"):
+        assert host.ask("bring-back", id=wrong)["error"] == "missing"
+    assert host.ask("bring-back", id="01abc", site="anna-2", uid=OTHER)["error"] == "missing"
+    assert host.ask("bring-back", id="01abc", uid=OTHER)["error"] == "unsafe"
+    assert not tree.exists()
+    assert host.ask("bring-back", id="01abc")["was_removed"] is True
+    assert contents(tree) == before
+
+
+def test_tree_whose_return_is_killed_anywhere_is_in_one_of_both_places(host: Host, tree: Path) -> None:
+    before = contents(tree)
+    for count in range(20):
+        host.ask("remove", id="01abc")
+        was_killed = host.killed(count, "bring-back", id="01abc")
+        host.ask("bring-back", id="01abc")
+        assert contents(tree) == before
+        if not was_killed:
+            return
+    raise AssertionError("it has more steps than that")
 
 
 def test_measure_counts_what_is_there(host: Host, tree: Path) -> None:
@@ -578,13 +606,13 @@ def test_measure_of_a_site_that_is_at_work_counts_the_rest(host: Host, tree: Pat
         b"[]",
         b"{" * 5000,
         b'{"action": "remove"}',
-        b'{"action": "remove", "site": "../x", "uid": 20007}',
-        b'{"action": "remove", "site": "homeport", "uid": 20007}',
-        b'{"action": "remove", "site": "global", "uid": 20007}',
-        b'{"action": "remove", "site": "anna", "uid": 0}',
-        b'{"action": "remove", "site": "anna", "uid": true}',
-        b'{"action": "remove", "site": "anna\\n", "uid": 20007}',
-        b'{"action": "remove", "site": "anna", "uid": 20007, "more": 1}',
+        b'{"action": "measure", "site": "../x", "uid": 20007}',
+        b'{"action": "measure", "site": "homeport", "uid": 20007}',
+        b'{"action": "measure", "site": "global", "uid": 20007}',
+        b'{"action": "measure", "site": "anna", "uid": 0}',
+        b'{"action": "measure", "site": "anna", "uid": true}',
+        b'{"action": "measure", "site": "anna\\n", "uid": 20007}',
+        b'{"action": "measure", "site": "anna", "uid": 20007, "more": 1}',
         b'{"action": "import", "site": "anna", "uid": 20007, "archive": "../a.tar", "secrets": {}}',
         b'{"action": "forget", "site": "anna", "uid": 20007, "id": "../x"}',
         b'{"action": "keep", "site": "anna", "uid": 20007, "id": "x", "kind": "plugin", "slug": ".."}',

@@ -7027,7 +7027,6 @@ export type Unfinished = {
  * A run that neither ended nor was taken back, and on which nothing is at work.
  *
  * trouble         what kept it from its end; "" when the portal was stopped, or somebody cancelled
- * can_be_reverted   false when it has gone too far for that
  */
 export type UnfinishedRun = {
     /**
@@ -7050,10 +7049,6 @@ export type UnfinishedRun = {
      * Trouble
      */
     trouble: string;
-    /**
-     * Can Be Reverted
-     */
-    can_be_reverted: boolean;
     /**
      * Began At
      */

@@ -258,5 +258,4 @@ def _print_unfinished(listed: dict[str, Any], *, as_json: bool) -> None:
         for step in run["steps"]:
             print(f"  {step['name']}: {step['state']}")
         print(visible(f"  {run['trouble'] or 'it was stopped on its way'}"))
-        ways = "--resume or --revert" if run["can_be_reverted"] else "--resume; there is no way back"
-        print(f"  homeport site unfinished {run['run']} {ways}")
+        print(f"  homeport site unfinished {run['run']} --resume or --revert")

@@ -10,7 +10,6 @@ What holds at each moment:
 2. A step that fails, for whatever reason, is taken back like those before it: it may have come about in part.
 3. Cancelled, out of time, or killed: nothing is taken back by itself. The run stays open, and somebody decides. Whoever
    goes on with a step that was begun, or half taken back, takes it back first.
-4. Behind a step without a way back there is only the way to the end; until it is there, the run stays open.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from kit.logging import get_logger
 from kit.problem import Problem
 from portal.actor import Actor
 from portal.operations.progress import Progress
-from portal.recipes.site.problems import NoWayBack, SiteRunUnfinished, SiteStepFailed
+from portal.recipes.site.problems import SiteRunUnfinished, SiteStepFailed
 from portal.recipes.site.runs import Done, Run, Runs, StepDone
 from portal.wordpress.whole import whole
 
@@ -80,15 +79,13 @@ async def nothing(_: Task) -> None:
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    do         brings it about; called again after `undo` when it is not known whether it came about
-    undo       takes back what this run made in it, come about or not, as often as it is called
-    is_final   there is no way back once it is done; `do` can be called again, and `undo` looks whether it came about
+    do     brings it about; called again after `undo` when it is not known whether it came about
+    undo   takes back what this run made in it, come about or not, as often as it is called
     """
 
     name: str
     do: Act
     undo: Act = nothing
-    is_final: bool = False
 
 
 async def carry_out(task: Task, steps: Sequence[Step]) -> None:
@@ -101,7 +98,7 @@ async def carry_out(task: Task, steps: Sequence[Step]) -> None:
         task.progress.at(number, len(steps))
         task.progress.note(step.name)
         try:
-            if state in ("begun", "undoing") and not step.is_final:
+            if state in ("begun", "undoing"):
                 await whole(step.undo(task))
             await task.mark(number, step.name, "begun")
             await whole(step.do(task))
@@ -116,9 +113,7 @@ async def carry_out(task: Task, steps: Sequence[Step]) -> None:
 
 
 async def take_back(task: Task, steps: Sequence[Step]) -> None:
-    """Take back all that was begun, the last first. Raise NoWayBack; SiteRunUnfinished when one cannot be."""
-    if final := [step.name for step in steps if step.is_final and task.state(step.name) == "done"]:
-        raise NoWayBack(f"{final[0]} is done", run=task.run.id)
+    """Take back all that was begun, the last first. Raise SiteRunUnfinished when one cannot be."""
     for number, step in reversed(list(enumerate(steps))):
         if task.state(step.name) in (None, "undone"):
             continue
@@ -142,7 +137,7 @@ async def _after(task: Task, steps: Sequence[Step], failed: str, cause: Problem)
     try:
         await task.runs.stopped(task.run.id, f"{failed}: {cause}")
         await take_back(task, steps)
-    except (NoWayBack, SiteRunUnfinished) as problem:
+    except SiteRunUnfinished as problem:
         raise SiteRunUnfinished(f"{failed}: {cause}; {problem.detail}", step=failed, run=task.run.id) from cause
     except Exception as error:  # the journal itself cannot be written
         log.exception("site_run_not_taken_back", run=task.run.id, step=failed)

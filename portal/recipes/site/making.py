@@ -131,7 +131,7 @@ class _Making:
         if site is None:
             return
         try:
-            await self._parts.files.remove(site.name, site.uid)
+            await self._parts.files.remove(site.name, site.uid, task.run.id.lower())
         except SiteFilesRefused as refused:
             if refused.extensions.get("code") not in ("missing", "unsafe"):  # none, or another one's under its name
                 raise

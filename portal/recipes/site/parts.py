@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from portal.broker.schemas import DatabaseLogin, RedisLogin, Secrets
 from portal.dns.tunnel.service import Tunnels
@@ -23,11 +24,22 @@ REDIS_HOST, REDIS_PORT = "blog-redis", 6379
 ORIGIN = "http://blog-nginx:8080"  # where the tunnel finds the sites; by the engine's name for it
 
 
-EndMail = Callable[[Site], Awaitable[None]]  # disables the accounts that a site sends as
+class MailOfSites(Protocol):
+    """The accounts that sites send as (recipes.site_mail). Raise what the mail server's database raises."""
+
+    async def enabled(self, site: Site) -> list[str]: ...
+    async def disable(self, site: Site) -> None: ...
+    async def enable(self, site: Site, addresses: Sequence[str]) -> None: ...
 
 
-async def no_mail(_: Site) -> None:
+class NoMail:
     """Where no mail of sites is connected."""
+
+    async def enabled(self, site: Site) -> list[str]:
+        return []
+
+    async def disable(self, site: Site) -> None: ...
+    async def enable(self, site: Site, addresses: Sequence[str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Parts:
     prober: Prober
     runner: Runner
     runs: Runs
-    end_mail: EndMail
+    mail: MailOfSites
 
     def secrets_of(self, site: Site, database_password: str, redis_password: str | None) -> Secrets:
         """What the site's tree is to know. redis_password: None leaves what is there."""

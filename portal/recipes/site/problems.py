@@ -33,8 +33,8 @@ class SiteNotAnswering(Problem):
 
 
 class SiteRunUnfinished(Problem):
-    """A step failed, and what was done before could not be taken back, or cannot be any more; `step` and `detail` say
-    where it stands. `homeport site unfinished` shows it, and finishes it or takes it back."""
+    """A step failed, and what was done before could not be taken back; `step` and `detail` say where it stands.
+    `homeport site unfinished` shows it, and finishes it or takes it back."""
 
     status, type, title = 409, "site-run-unfinished", "Left half done"
 
@@ -43,10 +43,3 @@ class NothingUnfinished(Problem):
     """No run of this id is unfinished: it has ended, is still at work, or never was."""
 
     status, type, title = 404, "no-unfinished-site-run", "Nothing is unfinished"
-
-
-class NoWayBack(Problem):
-    """The run has gone too far to be taken back: the site's tree was put aside already. Finish it; the final restore
-    point and the dump are what brings the site back."""
-
-    status, type, title = 409, "site-run-without-way-back", "There is no way back"

@@ -1,8 +1,7 @@
 """The steps of a site's removal: a final restore point first, then from the outside inwards, what is lost last.
 
-Until the tree is put aside, which is one rename, all of it can be taken back: the route by its plan's undo, the
-database out of the dump that its removal made. Behind that there is only the way to the end; the tree, the dump and the
-restore point are kept.
+All of it can be taken back, to the last step: the route by its plan's undo, the database out of the dump that its
+removal made, the tree from where it was put aside. The tree, the dump and the restore point are kept in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from portal.operations.runner import Filter, State
 from portal.recipes.site import routing
 from portal.recipes.site.engine import Step, Task
 from portal.recipes.site.parts import Parts
-from portal.recipes.site.problems import NoWayBack, SiteConflict
+from portal.recipes.site.problems import SiteConflict
 from portal.recipes.site.schemas import RemoveSite
 from portal.wordpress.sites import Site
 
@@ -27,9 +26,10 @@ def steps_of(parts: Parts, asked: RemoveSite) -> Sequence[Step]:
         Step(routing.STEP, own.unroute, own.route),
         Step("web", own.stop_serving, own.serve),
         Step("database", own.drop_database, own.bring_database_back),
-        Step("tree", own.put_tree_aside, own.require_tree, is_final=True),
+        Step("tree", own.put_tree_aside, own.bring_tree_back),
         Step("backup", own.unlist, own.list_for_backup),
-        Step("row", own.forget, is_final=True),
+        Step("mail", own.disable_mail, own.enable_mail),
+        Step("row", own.forget, own.remember),
     ]
     return [step for step in steps if step is not None]
 
@@ -104,20 +104,20 @@ class _Removing:
     async def put_tree_aside(self, task: Task) -> None:
         site = await self._site()
         try:
-            await task.note("tree", removed_as=await self._parts.files.remove(site.name, site.uid))
+            removed_as = await self._parts.files.remove(site.name, site.uid, _removal_id(task))
+            await task.note("tree", removed_as=removed_as)
         except SiteFilesRefused as refused:
-            if refused.extensions.get("code") != "missing":
+            if not _is_missing(refused):
                 raise
 
-    async def require_tree(self, task: Task) -> None:
-        """Raise NoWayBack when it was put aside after all."""
+    async def bring_tree_back(self, task: Task) -> None:
+        """A site that had none, as one that was mended by hand may be, has none to get back."""
         site = await self._site()
         try:
-            await self._parts.files.measure(site.name, site.uid)
+            await self._parts.files.bring_back(site.name, site.uid, _removal_id(task))
         except SiteFilesRefused as refused:
-            if refused.extensions.get("code") == "missing":
-                raise NoWayBack(f"the tree of {site.name} has been put aside", run=task.run.id) from refused
-            raise
+            if not _is_missing(refused) or task.made("tree").get("removed_as"):
+                raise
 
     # -- what is known of it ------------------------------------------------------------------------------------------
 
@@ -127,9 +127,28 @@ class _Removing:
     async def list_for_backup(self, task: Task) -> None:
         await self._parts.list_for_backup(with_=self._name)
 
+    async def disable_mail(self, task: Task) -> None:
+        site = await self._site()
+        await task.note("mail", accounts=await self._parts.mail.enabled(site))
+        await self._parts.mail.disable(site)
+
+    async def enable_mail(self, task: Task) -> None:
+        await self._parts.mail.enable(await self._site(), task.made("mail").get("accounts", []))
+
     async def forget(self, task: Task) -> None:
-        """The row stays, with its user id; the name is free again. Nobody sends mail as it any more."""
+        """The row stays, with its user id; the name is free again."""
         site = await self._parts.sites.find(self._name)
         if site is not None and site.uid == task.made("mark").get("uid"):
-            await self._parts.end_mail(site)
             await self._parts.sites.remove(self._name)
+
+    async def remember(self, task: Task) -> None:
+        mark = task.made("mark")
+        await self._parts.sites.bring_back(mark["uid"], mark["hostnames"], "removing")
+
+
+def _removal_id(task: Task) -> str:
+    return task.run.id.lower()
+
+
+def _is_missing(refused: SiteFilesRefused) -> bool:
+    return refused.extensions.get("code") == "missing"

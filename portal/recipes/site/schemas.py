@@ -143,7 +143,6 @@ class UnfinishedRun(BaseModel):
     """A run that neither ended nor was taken back, and on which nothing is at work.
 
     trouble         what kept it from its end; "" when the portal was stopped, or somebody cancelled
-    can_be_reverted   false when it has gone too far for that
     """
 
     run: str
@@ -151,7 +150,6 @@ class UnfinishedRun(BaseModel):
     wanted: Recipe
     steps: list[SiteRecipeStep]
     trouble: str
-    can_be_reverted: bool
     began_at: AwareDatetime
 
 

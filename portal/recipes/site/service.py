@@ -34,9 +34,9 @@ from portal.recipes.site import views
 from portal.recipes.site.database import SiteDatabases
 from portal.recipes.site.engine import Json
 from portal.recipes.site.imports import ImportDirectory
-from portal.recipes.site.parts import EndMail, Parts, no_mail
+from portal.recipes.site.parts import MailOfSites, NoMail, Parts
 from portal.recipes.site.probe import Prober
-from portal.recipes.site.problems import NothingUnfinished, NoWayBack, SiteConflict, SitesNotReady
+from portal.recipes.site.problems import NothingUnfinished, SiteConflict, SitesNotReady
 from portal.recipes.site.runs import Run, Runs
 from portal.recipes.site.schemas import (
     AddSite,
@@ -84,9 +84,9 @@ class SiteRecipes:
         databases: DatabasesRoom,
         tunnels: Tunnels,
         *,
-        end_mail: EndMail = no_mail,
+        mail: MailOfSites | None = None,
     ) -> SiteRecipes:
-        """end_mail: of a site that goes, by whoever configures the mail of sites"""
+        """mail: of sites, by whoever configures it"""
         parts = Parts(
             sites=wordpress.sites,
             serving=wordpress.serving,
@@ -100,7 +100,7 @@ class SiteRecipes:
             prober=Prober(settings.sites_origin_url, settings.sites_edge_url, clock),
             runner=runner,
             runs=Runs(db, clock, seal),
-            end_mail=end_mail,
+            mail=mail or NoMail(),
         )
         return cls(parts, plans, settings)
 
@@ -178,13 +178,10 @@ class SiteRecipes:
     ) -> OperationView:
         """Finish a run, or take it back, as another operation on its site.
 
-        raises   NothingUnfinished, NoWayBack, what `confirm` raises, TargetBusy
+        raises   NothingUnfinished, what `confirm` raises, TargetBusy
         """
         self._require_ready()
         run = await self._open(run_id)
-        steps = self._subject.steps_of(run.asked)
-        if way == "revert" and not views.can_be_reverted(run, steps):
-            raise NoWayBack(f"{run.site} can only be finished", run=run.id)
         confirm()
 
         async def work(progress: Progress) -> Json:
@@ -216,7 +213,6 @@ class SiteRecipes:
             wanted=asked_of(run.asked).act,
             steps=views.steps_of_run(run, steps),
             trouble=run.trouble,
-            can_be_reverted=views.can_be_reverted(run, steps),
             began_at=run.began_at,
         )
 

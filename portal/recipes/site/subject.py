@@ -52,7 +52,7 @@ class SiteSubject:
         return {"run": run.id, "steps": {name: done.made for name, done in task.done.items() if done.made}}
 
     async def revert(self, run: Run, actor: Actor, progress: Progress) -> Json:
-        """Take back what a run has made. Raise NoWayBack, SiteRunUnfinished."""
+        """Take back what a run has made. Raise SiteRunUnfinished."""
         task = await Task.of(run, actor, progress, self._parts.runs)
         await take_back(task, self.steps_of(run.asked))
         return {"run": run.id}

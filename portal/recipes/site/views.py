@@ -31,9 +31,10 @@ _DETAIL_OF_REMOVAL: Mapping[str, str] = {
     "route": "the tunnel's route and the record of each host name go",
     "web": "virtual host, PHP pool and Redis user go",
     "database": "dumped, then dropped with its account",
-    "tree": "put aside; from here on there is no way back",
+    "tree": "put aside, nothing of it is deleted",
     "backup": "off the backup's list",
-    "row": "the accounts that it sends mail as are disabled; its name is free again, its user id never is",
+    "mail": "the accounts that it sends as are disabled",
+    "row": "its name is free again, its user id never is",
 }
 
 
@@ -78,7 +79,3 @@ def steps_of_run(run: Run, steps: Sequence[Step]) -> list[SiteRecipeStep]:
     details = _DETAIL_OF_REMOVAL if run.act == "remove" else _DETAIL
     planned = [{"name": step.name, "state": "todo", "detail": details[step.name]} for step in steps]
     return steps_shown(planned, run)
-
-
-def can_be_reverted(run: Run, steps: Sequence[Step]) -> bool:
-    return not any(step.is_final and step.name in run.steps and run.steps[step.name].state == "done" for step in steps)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from kit.clock import Clock, now_utc
@@ -178,10 +179,18 @@ class SiteMail:
         if conflicts := [why for why in dict.fromkeys(reasons) if why]:
             raise SiteMailConflict("; ".join(conflicts)[:1000], conflicts=conflicts)
 
-    async def end(self, site: Site) -> None:
-        """Disable the accounts that a site sends as, since it goes. Raise what the mail server's database raises."""
+    # -- of a site that goes, or comes back (recipes.site.parts.MailOfSites) ------------------------------------------
+
+    async def enabled(self, site: Site) -> list[str]:
+        return [] if self._work is None else await self._work.enabled(site)
+
+    async def disable(self, site: Site) -> None:
         if self._work is not None:
-            await self._work.end(site)
+            await self._work.disable(site)
+
+    async def enable(self, site: Site, addresses: Sequence[str]) -> None:
+        if self._work is not None:
+            await self._work.enable(site, addresses)
 
     # -- testing ------------------------------------------------------------------------------------------------------
 

@@ -95,9 +95,21 @@ class SiteMailWork:
         progress.at(len(begun), of=len(order.changes))
         return {"sites": [each.site.name for each in begun]}
 
-    async def end(self, site: Site) -> None:
+    async def enabled(self, site: Site) -> list[str]:
+        """The accounts that the site can send as now."""
+        return sorted(address for address, state in (await self._states(site)).items() if state.is_active)
+
+    async def disable(self, site: Site) -> None:
         """Disable all that were made for this site. Its tree keeps their passwords, wherever it lies."""
         await self._disabled(site, "")
+
+    async def enable(self, site: Site, addresses: Sequence[str]) -> None:
+        """Enable those among these that were made for this site, with the passwords that they had."""
+        if self.mail is None:
+            return
+        before, now = await self._states(site), now_utc(self.clock)
+        wanted = {name: state._replace(is_active=True) for name, state in before.items() if name in addresses}
+        await self.mail.run(lambda session: accounts.put_back(session, wanted, wanted, now))
 
     async def taken(self, site: Site, address: Address) -> str:
         """Why a site cannot have an address of ours; "" when it can."""

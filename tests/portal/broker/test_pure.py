@@ -381,7 +381,8 @@ MAIL = {"host": "mail", "user": "site-a", "password": PASSWORD, "sender": "a@a.t
 REQUESTS: dict[str, dict[str, Any]] = {
     "create": {"secrets": {"url": URL, "database": DATABASE}, "hostnames": ["a.test", "www.a.test"]},
     "import": {"secrets": {"url": URL, "database": DATABASE, "mail": MAIL}, "archive": "old-site.tar.zst"},
-    "remove": {},
+    "remove": {"id": "01abc"},
+    "bring-back": {"id": "01abc"},
     "keep": {"kind": "plugin", "slug": "akismet", "id": "01abc"},
     "put-back": {"kind": "theme", "slug": "Divi", "id": "01abc"},
     "forget": {"id": "01abc"},

@@ -58,7 +58,7 @@ async def test_tree_is_made_once_with_its_secrets_and_put_aside(stack: WebStack,
     assert measured.files > 100
     assert 0 < measured.public_bytes < measured.size_bytes
     assert (measured.kept_bytes, measured.is_truncated) == (0, False)
-    put_aside = await files.remove("made", UID)
+    put_aside = await files.remove("made", UID, "01abc")
     assert not tree.exists()
     assert (stack.fleet.sites_root / ".removed" / put_aside / "public" / "wp-load.php").exists()
     with pytest.raises(SiteFilesRefused) as refused:

@@ -8,7 +8,8 @@ of several parts: a site's own tree is as hostile as an archive.
     create   a new tree with WordPress and its secrets     keep      copy a plugin or theme aside
     import   an archive in the place of that WordPress     put-back  bring it back
     remove   the tree goes to .removed/, nothing is lost   forget    drop what was kept
-    secrets  write parts of private/ anew                  measure   count files and bytes
+    bring-back   what remove has put there under this id   measure   count files and bytes
+    secrets  write parts of private/ anew
 
 A tree: /srv/sites/SITE (root, 0711) with public/ (2750, the site's user and the web server's group), private/, tmp/ and
 kept/ (0700, the site's). It appears complete or not at all. Each action can be killed at any point and run again.

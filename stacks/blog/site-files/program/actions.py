@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -96,13 +97,36 @@ def remove(asked: Request, root: int) -> dict[str, Any]:
     with contextlib.suppress(FileExistsError):
         os.mkdir(REMOVED, OWN_MODE, dir_fd=root)
     with trees.directory(REMOVED, root) as removed:
-        name = f"{asked.site}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        while trees.kind(name, removed):
-            name += "-2"
+        moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        while trees.kind(name := f"{asked.site}-{moment}-{asked.texts['id']}", removed):
+            moment += "-2"
         os.rename(asked.site, name, src_dir_fd=root, dst_dir_fd=removed)
         os.fsync(removed)
     os.fsync(root)
     return {"removed_as": name}
+
+
+def bring_back(asked: Request, root: int) -> dict[str, Any]:
+    """The tree that went last under this id; one that is there never went."""
+    if trees.kind(asked.site, root):
+        with _tree(asked, root):
+            return {"was_removed": False}
+    with contextlib.ExitStack() as stack:
+        if not trees.kind(REMOVED, root):
+            raise Failure("missing", "no tree was ever removed")
+        removed = stack.enter_context(trees.directory(REMOVED, root))
+        form = re.compile(rf"{asked.site}-([0-9]{{8}}T[0-9]{{6}}Z(?:-2)*)-{asked.texts['id']}")
+        with os.scandir(removed) as entries:
+            found = {match[1]: match[0] for entry in entries if (match := form.fullmatch(entry.name))}
+        if not found:
+            raise Failure("missing", "no tree of this site was removed under this id")
+        last = found[max(found)]
+        with trees.directory(last, removed) as tree, _owned("private", tree, asked.uid):
+            pass
+        os.rename(last, asked.site, src_dir_fd=removed, dst_dir_fd=root)
+        os.fsync(removed)
+    os.fsync(root)
+    return {"was_removed": True}
 
 
 def keep(asked: Request, root: int) -> dict[str, Any]:
@@ -184,6 +208,7 @@ _ACTIONS: Mapping[str, Callable[[Request, int], dict[str, Any]]] = {
     "create": create,
     "import": import_archive,
     "remove": remove,
+    "bring-back": bring_back,
     "keep": keep,
     "put-back": put_back,
     "forget": forget,

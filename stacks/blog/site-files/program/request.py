@@ -48,7 +48,8 @@ _TEXTS: Mapping[str, str] = {
 _FIELDS: Mapping[str, frozenset[str]] = {
     "create": frozenset({"secrets", "hostnames"}),
     "import": frozenset({"archive", "secrets"}),
-    "remove": frozenset(),
+    "remove": frozenset({"id"}),
+    "bring-back": frozenset({"id"}),
     "keep": frozenset({"kind", "slug", "id"}),
     "put-back": frozenset({"kind", "slug", "id"}),
     "forget": frozenset({"id"}),

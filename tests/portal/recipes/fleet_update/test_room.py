@@ -180,22 +180,23 @@ def fails(monkeypatch: pytest.MonkeyPatch, owner: type, step: str, when: str, *,
     monkeypatch.setattr(owner, step, broken)
 
 
-BOTH = ("before", "after")
-UNTOUCHED = [  # what breaks here is found before anything of the site has changed
-    *((BackupPoints, "at_work", 1, when) for when in BOTH),
-    *((Checks, "before", 1, when) for when in BOTH),
-    *((Serving, "maintain", 1, when) for when in BOTH),
-    *((OneSite, "_checksum", 1, when) for when in BOTH),
-    *((BackupPoints, "make", 1, when) for when in BOTH),
-    (BackupPoints, "kept_off", 1, "before"),
+# Step after step; what breaks after one breaks before the next.
+UNTOUCHED = [  # nothing of the site has changed yet
+    (BackupPoints, "at_work", 1, "before"),
+    (Checks, "before", 1, "before"),
+    (Checks, "before", 1, "after"),
+    (Serving, "maintain", 1, "after"),
+    (OneSite, "_checksum", 1, "after"),
+    (BackupPoints, "make", 1, "after"),
 ]
 TOUCHED = [
-    *((WpCommands, "update", 1, when) for when in BOTH),
-    *((WpCommands, "flush_cache", 1, when) for when in BOTH),
-    *((Checks, "origin", 1, when) for when in BOTH),
-    (OneSite, "_behind", 1, "before"),
-    *((Serving, "maintain", 2, when) for when in BOTH),
-    *((Checks, "public", 1, when) for when in BOTH),
+    (WpCommands, "update", 1, "before"),
+    (WpCommands, "update", 1, "after"),
+    (WpCommands, "flush_cache", 1, "after"),
+    (Checks, "origin", 1, "after"),
+    (OneSite, "_behind", 1, "after"),
+    (Serving, "maintain", 2, "after"),
+    (Checks, "public", 1, "after"),
 ]
 
 
@@ -225,7 +226,7 @@ async def test_fault_at_any_step_leaves_the_site_as_it_was(
     assert world.fleet.page("birch")[0] == 200
 
 
-@pytest.mark.parametrize("when", BOTH)
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_what_cannot_be_written_down_at_the_end_leaves_a_whole_site(
     world: World, version: str, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,12 +68,28 @@ class Killed(BaseException):
 
 
 @dataclass
+class Accounts:
+    """Those that sites send as, as the recipe for their mail keeps them: whether each is enabled."""
+
+    of: dict[int, dict[str, bool]] = field(default_factory=dict)
+
+    async def enabled(self, site: Site) -> list[str]:
+        return [name for name, is_enabled in self.of.get(site.uid, {}).items() if is_enabled]
+
+    async def disable(self, site: Site) -> None:
+        self.of[site.uid] = dict.fromkeys(self.of.get(site.uid, {}), False)
+
+    async def enable(self, site: Site, addresses: Sequence[str]) -> None:
+        assert set(addresses) <= self.of.get(site.uid, {}).keys()
+        self.of.setdefault(site.uid, {}).update(dict.fromkeys(addresses, True))
+
+
+@dataclass
 class Points:
-    """Restore points as the backups room's users see them, and the end of a site's mail. trouble: raised instead of
-    making a point. ended: user ids."""
+    """Restore points as the backups room's users see them. trouble: raised instead of making a point."""
 
     made: list[str] = field(default_factory=list)
-    ended: list[int] = field(default_factory=list)
+    mail: Accounts = field(default_factory=Accounts)
     is_known: bool = True
     trouble: Exception | None = None
 
@@ -85,9 +101,6 @@ class Points:
             raise self.trouble
         self.made.append(site)
         return f"manual/20261122T000000Z-{site}"
-
-    async def end_mail(self, site: Site) -> None:
-        self.ended.append(site.uid)
 
 
 @dataclass
@@ -156,6 +169,9 @@ class World:
             ],
             "alder": fleet.page("alder")[0],
             "listed": self.listed,
+            "mail": [
+                name for accounts in self.points.mail.of.values() for name, may_log_in in accounts.items() if may_log_in
+            ],
         }
 
     def page(self, host: str, path: str = "/") -> tuple[int, str]:
@@ -233,7 +249,7 @@ async def wired(settings: PortalSettings, database_url: str, points: Points) -> 
         room = DatabasesRoom.of(settings, database, hub, runner, clock)
         seal = Seal.at(settings.state_dir / "secret.key")
         recipes = SiteRecipes.of(
-            settings, database, runner, plans, clock, seal, wordpress, room, tunnels, end_mail=points.end_mail
+            settings, database, runner, plans, clock, seal, wordpress, room, tunnels, mail=points.mail
         )
         for each in (dns, tunnels, wordpress, room, recipes):
             each.begin()

@@ -1,4 +1,4 @@
-"""A site goes: a restore point first, nothing lost, all of it taken back for as long as that is possible."""
+"""A site goes: a restore point first, nothing lost, all of it taken back where a step fails."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from sqlalchemy import select
 
 from portal.operations.progress import Progress
 from portal.recipes.fleet_update.problems import NoRestorePoint
-from portal.recipes.site.problems import NoWayBack, SiteConflict
+from portal.recipes.site.problems import SiteConflict
 from portal.wordpress.models import SiteRow
-from portal.wordpress.sites import NoSuchSite
+from portal.wordpress.sites import NewSite, NoSuchSite
 from tests.portal.conftest import HOME
 from tests.portal.recipes.site.conftest import ANNA, HOST, SITE, Desk, Killed, World, a_site, failing, gone
 
-BEFORE_THE_TREE = ("mark", "point", "route", "web", "database")
+STEPS = ("mark", "point", "route", "web", "database", "tree", "backup", "mail", "row")
 
 
 async def test_removed_site_leaves_nothing_but_what_is_kept(world: World) -> None:
     before = await world.seen()
     await world.done(a_site())
     uid = (await world.wordpress.sites.get(SITE)).uid
+    world.points.mail.of[uid] = {"wp-garden@home.example": True}
     plan = await world.plan(gone())
     assert (plan.conflicts, plan.needs_typed_name, plan.needs_step_up) == ([], True, True)
     assert {change.name for change in plan.changes} >= {f"site {SITE}", f"route {HOST}", "database blog/wp_garden"}
@@ -30,7 +31,7 @@ async def test_removed_site_leaves_nothing_but_what_is_kept(world: World) -> Non
     assert operation.state == "done", operation.error
     assert await world.seen() == before
     assert world.points.made == [SITE]
-    assert world.points.ended == [uid]
+    assert world.points.mail.of == {uid: {"wp-garden@home.example": False}}
 
     made = operation.result["steps"]
     assert (world.fleet.sites_root / ".removed" / made["tree"]["removed_as"] / "public").is_dir()
@@ -43,34 +44,48 @@ async def test_removed_site_leaves_nothing_but_what_is_kept(world: World) -> Non
 
 
 @pytest.mark.slow
-async def test_every_step_that_fails_brings_the_site_back_as_it_was(world: World) -> None:
+async def test_every_step_that_fails_after_its_act_brings_the_site_back_as_it_was(world: World) -> None:
     await world.done(a_site())
-    uid, before, page = (await world.wordpress.sites.get(SITE)).uid, await world.seen(), world.page(HOST)
-    for step in BEFORE_THE_TREE:
+    uid = (await world.wordpress.sites.get(SITE)).uid
+    world.points.mail.of[uid] = {"wp-garden@home.example": True, "wp-garden@former.example": False}
+    before, page = await world.seen(), world.page(HOST)
+    for step in STEPS:
         plan = await world.plan(gone())
         with failing(step, "done", OSError("the disk is gone")):
             operation = await world.apply(plan)
         assert (operation.state, operation.result["step"]) == ("failed", step), operation.error
         assert await world.seen() == before, step
+        assert (await world.wordpress.sites.get(SITE)).uid == uid
         assert world.page(HOST) == page, step
     assert (await world.recipes.unfinished()).runs == []
 
-    # From the tree on, there is only the way to the end; the row is the last thing to go.
-    plan = await world.plan(gone())
-    with failing("tree", "done", OSError("gone")):
-        operation = await world.apply(plan)
-    assert operation.error["type"] == "/problems/site-run-unfinished"
-    refused = await world.go_on("revert")
-    assert (refused.state, refused.error["type"]) == ("failed", "/problems/site-run-unfinished")
-    assert (await world.wordpress.sites.get(SITE)).state == "removing"
-    assert (await world.go_on("resume")).state == "done"
+    await world.done(gone())
     removed = [site for site in await world.wordpress.sites.removed() if site.name == SITE]
     assert [site.uid for site in removed] == [uid]
-
     await world.done(a_site())  # the name is free again, the user id is not
     assert (await world.wordpress.sites.get(SITE)).uid > uid
     assert "<title>Garden" in world.page(HOST)[1]
     await world.done(gone())
+
+
+@pytest.mark.slow
+async def test_site_whose_name_was_given_away_meanwhile_cannot_come_back_and_says_so(desk: Desk) -> None:
+    """The portal dies behind the last step, and before the removal is taken back there is another site of this name."""
+    async with desk.stand() as world:
+        await world.done(a_site())
+        plan = await world.plan(gone())
+        with failing("row", "done", Killed()):
+            await world.apply(plan)
+        other = NewSite(name=SITE, hostnames=(HOST,), server="blog", redis_password_sha256="0" * 64)
+        await world.wordpress.sites.add(other, operation_id=None)
+    async with desk.stand() as world:
+        refused = await world.go_on("revert")
+        assert (refused.state, refused.error["type"]) == ("failed", "/problems/site-run-unfinished")
+        assert "there is a site called garden" in refused.error["detail"]
+        await world.wordpress.sites.remove(SITE)
+        assert (await world.go_on("revert")).state == "done"
+        assert world.page(HOST)[0] == 200
+        await world.done(gone())
 
 
 @pytest.mark.slow
@@ -83,17 +98,19 @@ async def test_removal_of_a_killed_portal_goes_either_way(desk: Desk) -> None:
             await world.apply(plan)
     async with desk.stand() as world:
         (run,) = (await world.recipes.unfinished()).runs
-        assert (run.wanted, run.can_be_reverted) == ("remove", True)
+        assert run.wanted == "remove"
+        assert (await world.go_on("revert")).state == "done"
+        assert (await world.seen(), world.page(HOST)[0]) == (before, 200)
+        plan = await world.plan(gone())
+        with failing("row", "begun", Killed()):
+            await world.apply(plan)
+    async with desk.stand() as world:
         assert (await world.go_on("revert")).state == "done"
         assert (await world.seen(), world.page(HOST)[0]) == (before, 200)
         plan = await world.plan(gone())
         with failing("backup", "begun", Killed()):
             await world.apply(plan)
     async with desk.stand() as world:
-        (run,) = (await world.recipes.unfinished()).runs
-        assert not run.can_be_reverted
-        with pytest.raises(NoWayBack):
-            await world.recipes.go_on(ANNA, run.run, "revert", lambda: None)
         assert (await world.go_on("resume")).state == "done"
         after = await world.seen()
         assert (after["listed"], [site[0] for site in after["sites"]]) == (["alder"], ["alder"])

@@ -101,8 +101,12 @@ async def test_taking_it_back_disables_the_account_and_gives_it_again(world: Wor
     await world.done(sites=["cedar"], domain=DOMAIN)
     assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": True}
     assert json.loads(world.login("cedar").read_text())["password"] != first
-    await world.mail.end(await world.wordpress.sites.get("cedar"))  # as when the site goes
-    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": False}
+    site = await world.wordpress.sites.get("cedar")  # which goes, and comes back
+    had = await world.mail.enabled(site)
+    await world.mail.disable(site)
+    assert (had, world.mailboxes()) == ([f"wp-cedar@{DOMAIN}"], {f"wp-cedar@{DOMAIN}": False})
+    await world.mail.enable(site, had)
+    assert await world.senders("cedar") == {"cedar": f"@{DOMAIN}"}
     await world.done(act="remove", sites=["cedar"])
     assert {view.site: view.sender for view in (await world.mail.sites()).sites}["cedar"] is None
 

@@ -60,10 +60,9 @@ function Run({ run }: { run: UnfinishedRun }): ReactNode {
         <Button disabled={!isPermitted} title={why} onClick={() => setAsked("resume")}>
           {t("wordpress.recipe.resume")}
         </Button>
-        <Button disabled={!isPermitted || !run.can_be_reverted} title={why} onClick={() => setAsked("revert")}>
+        <Button disabled={!isPermitted} title={why} onClick={() => setAsked("revert")}>
           {t("wordpress.recipe.revert")}
         </Button>
-        {!run.can_be_reverted && <span className="text-xs text-muted">{t("wordpress.recipe.noWayBack")}</span>}
       </div>
       {asked && (
         <Confirm
