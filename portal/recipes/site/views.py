@@ -28,12 +28,12 @@ _DETAIL: Mapping[str, str] = {
 _DETAIL_OF_REMOVAL: Mapping[str, str] = {
     "mark": "no other act touches it any more",
     "point": "a last restore point of database and files, verified",
+    "mail": "the accounts that it sends as are disabled",
     "route": "the tunnel's route and the record of each host name go",
     "web": "virtual host, PHP pool and Redis user go",
     "database": "dumped, then dropped with its account",
     "tree": "put aside, nothing of it is deleted",
     "backup": "off the backup's list",
-    "mail": "the accounts that it sends as are disabled",
     "row": "its name is free again, its user id never is",
 }
 

@@ -47,7 +47,7 @@ from portal.recipes.site_mail.schemas import (
     SiteMailList,
     SiteMailView,
 )
-from portal.recipes.site_mail.work import PASSWORD_BYTES, Shared, SiteMailWork
+from portal.recipes.site_mail.work import APPLY, PASSWORD_BYTES, TARGET, Shared, SiteMailWork
 from portal.settings import PortalSettings
 from portal.wordpress.service import WordPress
 from portal.wordpress.sites import NoSuchSite, Site
@@ -55,8 +55,7 @@ from portal.wordpress.wp import WpFailed, WpTimedOut
 
 log = get_logger()
 
-APPLY, TEST = "wordpress:mail", "wordpress:mail-test"
-TARGET = "mail of sites"
+TEST = "wordpress:mail-test"
 APPLY_S = 3600.0
 SEND_S = 120
 POLL_S = 1.0
@@ -191,6 +190,8 @@ class SiteMail:
     async def enable(self, site: Site, addresses: Sequence[str]) -> None:
         if self._work is not None:
             await self._work.enable(site, addresses)
+        elif addresses:
+            raise SiteMailNotReady("the accounts of sites are not to be reached", missing=self._not_ready())
 
     # -- testing ------------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from portal.wordpress.whole import whole
 
 log = get_logger()
 
+APPLY, TARGET = "wordpress:mail", "mail of sites"
 PASSWORD_BYTES = 24
 
 
@@ -81,7 +82,10 @@ class SiteMailWork:
         return {name: dict(mail) for name in names if (mail := known.get(name)) is not None}
 
     async def put(self, order: Order, progress: Progress) -> Mapping[str, Any]:
-        """All of them, or none: where one cannot be done, those before it send again as they did, or nothing at all."""
+        """All of them, or none: where one cannot be done, those before it send again as they did, or nothing at all.
+
+        While its login is changed, a site is known to have none: what a killed portal leaves is a change once more.
+        """
         begun: list[_Begun] = []
         try:
             for change in order.changes:
@@ -105,7 +109,7 @@ class SiteMailWork:
 
     async def enable(self, site: Site, addresses: Sequence[str]) -> None:
         """Enable those among these that were made for this site, with the passwords that they had."""
-        if self.mail is None:
+        if self.mail is None or not addresses:
             return
         before, now = await self._states(site), now_utc(self.clock)
         wanted = {name: state._replace(is_active=True) for name, state in before.items() if name in addresses}
@@ -122,13 +126,16 @@ class SiteMailWork:
 
     async def _changed(self, begun: _Begun, wanted: Value, progress: Progress) -> None:
         site, password = begun.site, None
+        if site.mail is not None:
+            await self.sites.change(site.name, mail=None)
         if wanted is not None:
             password = self._password(wanted)
             if wanted["source"] == "mailbox":
                 await self._give_account(site, Address.parse(str(wanted["account"])), password, progress)
         begun.is_tree_reached = True
         await self._write(site, wanted, password)
-        await self.sites.change(site.name, mail=None if wanted is None else dict(wanted))
+        if wanted is not None:
+            await self.sites.change(site.name, mail=dict(wanted))
         for account in await self._disabled(site, "" if wanted is None else str(wanted["account"])):
             progress.note(f"disabled {account}")
         sends = "sends no mail through our server any more" if wanted is None else f"sends as {wanted['sender']}"
@@ -200,24 +207,30 @@ class SiteMailWork:
         The login that the tree had is not known here. So the site that had one gets another password, in the tree
         before it gets it at the server.
         """
-        site = begun.site
+        site, now_there = begun.site, await self.sites.find(begun.site.name)
+        if now_there is None or (now_there.uid, now_there.state) != (site.uid, "active"):
+            await self._disabled(site, "")  # it goes, or has gone, meanwhile
+            return
         if self.mail is not None:
             ours, now = await self._ours(site), now_utc(self.clock)
             await self.mail.run(lambda session: accounts.put_back(session, ours, begun.states, now))
-        if not begun.is_tree_reached:
-            return
+            for address in set(ours) - (await self._states(site)).keys():  # it was never made, and may be somebody's
+                await self.db.run(partial(forget, address=address))
+        if begun.is_tree_reached:
+            password = None if site.mail is None else self._password(site.mail)
+            await self._write(site, site.mail, password)
+            if site.mail is not None and password is not None and site.mail["source"] == "mailbox":
+                await self._give_account(site, Address.parse(str(site.mail["account"])), password, progress)
         await self.sites.change(site.name, mail=site.mail)
-        password = None if site.mail is None else self._password(site.mail)
-        await self._write(site, site.mail, password)
-        if site.mail is not None and password is not None and site.mail["source"] == "mailbox":
-            await self._give_account(site, Address.parse(str(site.mail["account"])), password, progress)
 
     # -- what they share ----------------------------------------------------------------------------------------------
 
     async def _states(self, site: Site) -> dict[str, accounts.State]:
+        """Of the accounts that were made for it."""
         if self.mail is None:
             return {}
-        ours = await self._ours(site)
+        if not (ours := await self._ours(site)):
+            return {}  # the mail server need not be there for a site that never sent
         return await self.mail.read(lambda session: accounts.states(session, ours))
 
     async def _ours(self, site: Site) -> list[str]:

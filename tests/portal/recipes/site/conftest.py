@@ -69,11 +69,15 @@ class Killed(BaseException):
 
 @dataclass
 class Accounts:
-    """Those that sites send as, as the recipe for their mail keeps them: whether each is enabled."""
+    """Those that sites send as, as the recipe for their mail keeps them: whether each is enabled. trouble: raised
+    instead of looking."""
 
     of: dict[int, dict[str, bool]] = field(default_factory=dict)
+    trouble: Exception | None = None
 
     async def enabled(self, site: Site) -> list[str]:
+        if self.trouble is not None:
+            raise self.trouble
         return [name for name, is_enabled in self.of.get(site.uid, {}).items() if is_enabled]
 
     async def disable(self, site: Site) -> None:
@@ -165,7 +169,8 @@ class World:
                 str((record.type, record.name, record.content)) for record in self.cf.state.zones[HOME].records
             ),
             "sites": [
-                (site.name, site.state, site.is_served, site.hostnames) for site in await self.wordpress.sites.all()
+                (site.name, site.state, site.is_served, site.is_maintained, site.hostnames, site.mail)
+                for site in await self.wordpress.sites.all()
             ],
             "alder": fleet.page("alder")[0],
             "listed": self.listed,
@@ -174,9 +179,9 @@ class World:
             ],
         }
 
-    def page(self, host: str, path: str = "/") -> tuple[int, str]:
-        """Ask a site at its own web server, as the tunnel does."""
-        headers = {"Host": host, "X-Forwarded-Proto": "https"}
+    def page(self, host: str, path: str = "/", *, visitor: str | None = None) -> tuple[int, str]:
+        """Ask a site at its own web server, as the tunnel does. visitor: an address that maintenance is shown to."""
+        headers = {"Host": host, "X-Forwarded-Proto": "https"} | ({"CF-Connecting-IP": visitor} if visitor else {})
         answer = httpx2.get(f"{self.fleet.origin_url}{path}", headers=headers, trust_env=False)
         return answer.status_code, answer.text
 

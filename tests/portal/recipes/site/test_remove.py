@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from portal.wordpress.sites import NewSite, NoSuchSite
 from tests.portal.conftest import HOME
 from tests.portal.recipes.site.conftest import ANNA, HOST, SITE, Desk, Killed, World, a_site, failing, gone
 
-STEPS = ("mark", "point", "route", "web", "database", "tree", "backup", "mail", "row")
+STEPS = ("mark", "point", "mail", "backup", "route", "web", "database", "tree", "row")
 
 
 async def test_removed_site_leaves_nothing_but_what_is_kept(world: World) -> None:
@@ -86,6 +87,41 @@ async def test_site_whose_name_was_given_away_meanwhile_cannot_come_back_and_say
         assert (await world.go_on("revert")).state == "done"
         assert world.page(HOST)[0] == 200
         await world.done(gone())
+
+
+@pytest.mark.slow
+async def test_mail_server_that_is_away_keeps_a_site_from_going_and_a_maintained_one_stays_so(world: World) -> None:
+    await world.done(a_site())
+    await world.wordpress.serving.maintain(SITE, True)
+    before, plan = await world.seen(), await world.plan(gone())
+    world.points.mail.trouble = OSError("no connection")
+    operation = await world.apply(plan)
+    assert (operation.state, operation.result["step"]) == ("failed", "mark")
+    assert await world.seen() == before
+    world.points.mail.trouble = None
+    with failing("database", "done", OSError("the disk is gone")):
+        assert (await world.apply(await world.plan(gone()))).state == "failed"
+    assert await world.seen() == before
+    assert world.page(HOST, visitor="192.0.2.1")[0] == 503
+    await world.done(gone())
+
+
+@pytest.mark.slow
+async def test_site_without_a_tree_and_without_its_dump_is_said_so_and_goes(world: World) -> None:
+    await world.done(a_site())
+    shutil.rmtree(world.fleet.sites_root / SITE)
+    with failing("tree", "done", OSError("the disk is gone")):
+        operation = await world.apply(await world.plan(gone()))
+    assert (operation.state, operation.error["type"]) == ("failed", "/problems/site-step-failed")
+    assert [site[0] for site in (await world.seen())["sites"]] == ["alder", SITE]
+    with failing("database", "done", Killed()):
+        await world.apply(await world.plan(gone()))
+    for dump in await world.room.store.all():
+        world.room.store.path(dump.id).unlink()
+    refused = await world.go_on("revert")
+    assert "the dump of wp_garden is gone" in refused.error["detail"]
+    world.root("CREATE DATABASE wp_garden")  # restored by hand, as it says
+    assert (await world.go_on("resume")).state == "done"
 
 
 @pytest.mark.slow
@@ -159,7 +195,10 @@ async def test_route_that_leads_elsewhere_by_now_stays(world: World) -> None:
     assert world.cf.state.zones[HOME].record("CNAME", HOST).proxied
 
 
-@pytest.mark.parametrize(("act", "target"), [("wordpress:cache", SITE), ("databases:load", "blog/wp_garden")])
+@pytest.mark.parametrize(
+    ("act", "target"),
+    [("wordpress:cache", SITE), ("databases:load", "blog/wp_garden"), ("wordpress:mail", "mail of sites")],
+)
 async def test_site_at_which_somebody_is_at_work_stays(
     world: World, act: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,8 +202,30 @@ async def test_tree_that_cannot_be_written_keeps_a_login_that_fits(
         ended = await world.applied(await world.plan(sites=["cedar"], domain=OTHER_DOMAIN))
     assert "configure its mail again" in ended.report.lines[-1].text
     assert world.login("cedar").read_bytes() == before
+    assert world.mailboxes() == {f"wp-cedar@{DOMAIN}": True, f"wp-cedar@{OTHER_DOMAIN}": False}
+    await world.done(sites=["cedar"], domain=DOMAIN)  # as it is told to: that is a change
     assert await world.senders("cedar") == {"cedar": f"@{DOMAIN}"}
     await world.done(act="remove", sites=["cedar"])
+
+
+async def test_site_that_goes_while_mail_is_configured_is_left_without_an_account(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.done(sites=["birch"], domain=DOMAIN)
+    secrets = SiteFiles.secrets
+
+    async def going(self: Any, site: str, *given: Any, **named: Any) -> None:
+        if site == "cedar":
+            await world.wordpress.sites.change("birch", state="removing")
+            raise SiteFilesRefused("no space left", code="failed")
+        await secrets(self, site, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SiteFiles, "secrets", going)
+        ended = await world.applied(await world.plan(sites=["birch", "cedar"], domain=OTHER_DOMAIN))
+    assert ended.state == "failed"
+    assert not any(is_enabled for account, is_enabled in world.mailboxes().items() if "birch" in account)
+    await world.wordpress.sites.change("birch", state="active")
 
 
 async def test_mailbox_that_somebody_makes_meanwhile_stays_theirs(
