@@ -67,8 +67,9 @@ def disable(session: Session, address: Address, now: datetime) -> None:
 def states(session: Session, addresses: Iterable[str]) -> dict[str, State]:
     """How the mailboxes among these are now; what is not there is left out."""
     asked = set(addresses)
-    found = {mailbox.address: mailbox for mailbox in service.mailboxes(session)}
-    return {address: State(found[address].password, found[address].is_active) for address in asked & found.keys()}
+    domains = sorted({Address.parse(address).domain for address in asked})
+    there = (mailbox for domain in domains for mailbox in service.mailboxes(session, domain))
+    return {each.address: State(each.password, each.is_active) for each in there if each.address in asked}
 
 
 def put_back(session: Session, addresses: Iterable[str], before: dict[str, State], now: datetime) -> None:

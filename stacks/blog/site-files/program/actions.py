@@ -111,10 +111,9 @@ def bring_back(asked: Request, root: int) -> dict[str, Any]:
     if trees.kind(asked.site, root):
         with _tree(asked, root):
             return {"was_removed": False}
-    with contextlib.ExitStack() as stack:
-        if not trees.kind(REMOVED, root):
-            raise Failure("missing", "no tree was ever removed")
-        removed = stack.enter_context(trees.directory(REMOVED, root))
+    if not trees.kind(REMOVED, root):
+        raise Failure("missing", "no tree was ever removed")
+    with trees.directory(REMOVED, root) as removed:
         form = re.compile(rf"{asked.site}-([0-9]{{8}}T[0-9]{{6}}Z(?:-2)*)-{asked.texts['id']}")
         with os.scandir(removed) as entries:
             found = {match[1]: match[0] for entry in entries if (match := form.fullmatch(entry.name))}

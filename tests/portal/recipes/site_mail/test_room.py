@@ -208,6 +208,29 @@ async def test_tree_that_cannot_be_written_keeps_a_login_that_fits(
     await world.done(act="remove", sites=["cedar"])
 
 
+async def test_login_that_a_killed_portal_left_half_changed_is_a_change_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account has another password by then, the tree has not: nothing is done on the error, as when one dies."""
+    await world.done(sites=["cedar"], domain=DOMAIN)
+    mail = (await world.wordpress.sites.get("cedar")).mail
+    assert mail is not None
+    await world.wordpress.sites.change("cedar", mail=dict(mail) | {"sender_name": "of old"})
+
+    async def die(*_: object) -> None:
+        return None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SiteMailWork, "_back", die)
+        fails(patched, SiteFiles, "secrets", "before", site="cedar")
+        assert (await world.applied(await world.plan(sites=["cedar"], domain=DOMAIN))).state == "failed"
+    again = await world.plan(sites=["cedar"], domain=DOMAIN)
+    assert [change.name for change in again.changes] == ["cedar"]
+    assert (await world.applied(again)).state == "done"
+    assert await world.senders("cedar") == {"cedar": f"@{DOMAIN}"}
+    await world.done(act="remove", sites=["cedar"])
+
+
 async def test_site_that_goes_while_mail_is_configured_is_left_without_an_account(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
